@@ -1,0 +1,43 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every Swift target: memory safety is a promise of this project, and imports say what they expose.
+let safe: [SwiftSetting] = [
+  .strictMemorySafety(),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableExperimentalFeature("Lifetimes"),
+]
+
+#if arch(x86_64)
+  let multiarch = "x86_64-linux-gnu"
+#else
+  let multiarch = "aarch64-linux-gnu"
+#endif
+
+/// DPDK's headers want these flags. They stay in the C target: its public header includes none of DPDK's.
+/// `-march=native` stands last because whichever comes last wins, and `pkg-config` would say `corei7`.
+let dpdkHeaders: [CSetting] = [
+  .unsafeFlags([
+    "-I/usr/include/dpdk", "-I/usr/include/\(multiarch)/dpdk", "-include", "rte_config.h", "-O3", "-march=native",
+  ])
+]
+
+let package = Package(
+  name: "nfvrun",
+  products: [
+    .library(name: "Dataplane", targets: ["Dataplane"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+  ],
+  targets: [
+    .systemLibrary(name: "CLibYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+    .target(name: "Wire", swiftSettings: safe),
+    .target(name: "Configuration", dependencies: ["CLibYAML", "Wire"], swiftSettings: safe),
+    .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: safe),
+    .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: safe),
+  ],
+  swiftLanguageModes: [.v6]
+)
