@@ -1,0 +1,204 @@
+/// The part of DPDK that nfvrun uses, as plain C that includes no DPDK header.
+///
+/// Swift cannot import `struct rte_mbuf` (it is over-aligned), and headers of DPDK's in this file would force compiler
+/// flags on every package that depends on this one. So the layout is declared again here, and checked against DPDK's
+/// with static assertions in cdpdk.c. Functions take bursts: DPDK's own inline functions are called once a burst.
+#ifndef NFV_CDPDK_H
+#define NFV_CDPDK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/// What parsing found out about a packet; kept in `nfv_mbuf.parsed`.
+enum nfv_parsed {
+  NFV_PARSED = 1 << 0,         ///< Parsing was tried; without it nothing else here means anything.
+  NFV_IPV4 = 1 << 1,           ///< A structurally sound IPv4 header at `network_offset`.
+  NFV_IPV6 = 1 << 2,           ///< A structurally sound IPv6 header and extension chain at `network_offset`.
+  NFV_FRAGMENT = 1 << 3,       ///< One fragment of several.
+  NFV_LATER_FRAGMENT = 1 << 4, ///< A fragment that is not the first: it has no transport header.
+  NFV_TRANSPORT = 1 << 5,      ///< The whole fixed transport header is there at `transport_offset`.
+  NFV_ARP = 1 << 6,            ///< An Ethernet/IPv4 ARP packet at `network_offset`.
+  NFV_HASHED = 1 << 7,         ///< `flow_hash` holds the symmetric flow hash.
+};
+
+/// A packet buffer: `struct rte_mbuf` under field names of our own where DPDK's field is free between receipt and
+/// transmission. Everything that elements read stands in the first cache line.
+typedef struct nfv_mbuf {
+  void *buffer;
+  uint64_t buffer_iova;
+  uint16_t data_offset;
+  uint16_t reference_count;
+  uint16_t segment_count;
+  uint16_t port;
+  uint64_t offload_flags;
+  uint8_t protocol;        ///< IP protocol number of the transport header (DPDK: packet_type).
+  uint8_t parsed;          ///< Bits of `enum nfv_parsed`.
+  uint16_t network_offset; ///< Offset of the IP or ARP header from the start of the frame.
+  uint32_t packet_length;
+  uint16_t data_length;
+  uint16_t transport_offset; ///< Offset of the transport header from the start of the frame (DPDK: vlan_tci).
+  uint32_t flow_hash;        ///< DPDK: hash.rss.
+  uint32_t mark;             ///< The user's mark (DPDK: hash.fdir.hi).
+  uint16_t network_length;   ///< Length that the IP header declares, header included (DPDK: vlan_tci_outer).
+  uint16_t buffer_length;
+  void *pool;
+  struct nfv_mbuf *next;
+  uint64_t tx_offload;
+  void *shared_info;
+  uint16_t private_size;
+  uint16_t timesync;
+  uint32_t sequence; ///< Order of arrival; kept in replay only (DPDK: dynfield1[0], registered).
+  uint32_t dynamic[8];
+} __attribute__((aligned(16))) nfv_mbuf;
+
+/// Forgets what was learned about the packet; to be called on every packet that enters.
+static inline void nfv_mbuf_reset(nfv_mbuf *mbuf) {
+  mbuf->protocol = 0;
+  mbuf->parsed = 0;
+  mbuf->network_offset = 0;
+  mbuf->mark = 0;
+}
+
+static inline uint8_t *nfv_mbuf_data(const nfv_mbuf *mbuf) { return (uint8_t *)mbuf->buffer + mbuf->data_offset; }
+
+/// Hints that the packet's first bytes are wanted soon.
+static inline void nfv_mbuf_prefetch_data(const nfv_mbuf *mbuf) { __builtin_prefetch(nfv_mbuf_data(mbuf), 0, 3); }
+/// Hints that any address is wanted soon.
+static inline void nfv_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
+
+/// The time-stamp counter.
+static inline uint64_t nfv_tsc(void) {
+#if defined(__x86_64__)
+  return __builtin_ia32_rdtsc();
+#else
+  uint64_t ticks;
+  __asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+  return ticks;
+#endif
+}
+
+// MARK: Environment
+
+/// Starts the environment abstraction layer. `arguments` excludes the program's name. What EAL logged is appended to
+/// `log` (NUL-terminated, truncated to `log_size`). Returns 0, or a negative errno.
+int nfv_eal_init(int count, const char *const *arguments, char *log, size_t log_size);
+/// Stops EAL and removes its run-time files.
+void nfv_eal_cleanup(void);
+/// Time-stamp counter ticks a second, measured by EAL.
+uint64_t nfv_tsc_hz(void);
+/// Gives the calling thread an lcore identity of its own, so that it has a mempool cache. Returns 0 or a negative errno.
+int nfv_thread_register(void);
+void nfv_thread_unregister(void);
+/// Pins the calling thread to one CPU. Returns 0 or a negative errno.
+int nfv_thread_pin(unsigned cpu);
+/// Names the calling thread for `top` and debuggers; 15 characters at most.
+void nfv_thread_name(const char *name);
+/// The text for a DPDK or errno number.
+const char *nfv_strerror(int error);
+/// The EAL log, redirected to `path` (NULL: standard error).
+int nfv_log_to(const char *path);
+
+// MARK: Pools and packets
+
+typedef struct nfv_pool nfv_pool;
+
+/// Makes a pool of `count` packets with `data_room` bytes behind the headroom of 128. NULL sets `*error` to an errno.
+nfv_pool *nfv_pool_create(const char *name, unsigned count, unsigned cache, uint16_t data_room, int *error);
+void nfv_pool_destroy(nfv_pool *pool);
+/// Packets not in use.
+unsigned nfv_pool_available(const nfv_pool *pool);
+unsigned nfv_pool_capacity(const nfv_pool *pool);
+/// Allocates exactly `count` empty packets, or none. Returns whether it did.
+bool nfv_alloc(nfv_pool *pool, nfv_mbuf **mbufs, unsigned count);
+/// Frees packets, every segment of each.
+void nfv_free(nfv_mbuf **mbufs, unsigned count);
+/// A packet that shares the bytes of `mbuf` (header metadata copied), or NULL when the pool is empty.
+nfv_mbuf *nfv_clone(nfv_mbuf *mbuf, nfv_pool *pool);
+/// A packet with a copy of all bytes of `mbuf` in as few segments as the pool's data room allows, or NULL.
+nfv_mbuf *nfv_copy(nfv_mbuf *mbuf, nfv_pool *pool);
+/// Makes the first `length` bytes contiguous and owned by this packet alone. Replaces `*mbuf` when it must.
+/// Returns false, with the packet unharmed, when the pool is empty or the packet is too short or too long for one buffer.
+bool nfv_make_writable(nfv_mbuf **mbuf, uint32_t length, nfv_pool *pool);
+/// Joins `tail` behind `head`; both become one packet. False when there would be too many segments.
+bool nfv_chain(nfv_mbuf *head, nfv_mbuf *tail);
+/// Cuts the packet to `length` bytes, freeing whole segments beyond it.
+void nfv_truncate(nfv_mbuf *mbuf, uint32_t length);
+/// Copies `length` bytes from `offset` across segments. False when the packet is shorter.
+bool nfv_read(const nfv_mbuf *mbuf, uint32_t offset, uint32_t length, void *out);
+/// Fills a chain of empty packets (first one given) from `bytes`; further segments come from `pool`. False when the
+/// pool runs out; the packet is then empty.
+bool nfv_write(nfv_mbuf *mbuf, const void *bytes, uint32_t length, nfv_pool *pool);
+/// Whether any segment's bytes are shared with another packet.
+bool nfv_is_shared(const nfv_mbuf *mbuf);
+/// Frees a packet that died without a verdict, and counts it.
+void nfv_abandon(nfv_mbuf *mbuf);
+/// Packets that died without a verdict since the program started.
+uint64_t nfv_abandoned(void);
+
+// MARK: Ethernet devices
+
+/// Creates a device from `net_null0,copy=0` or a PCI address. Returns its number, or a negative errno.
+int nfv_device_probe(const char *description);
+/// Stops, closes and removes a device.
+void nfv_device_remove(uint16_t device);
+/// Whether a device with this name exists, and its number.
+int nfv_device_find(const char *name);
+
+typedef struct nfv_device_info {
+  char driver[64];
+  uint16_t max_rx_queues, max_tx_queues;
+  uint16_t min_mtu, max_mtu;
+  uint64_t mac; ///< 48 bits, first octet on the wire highest.
+  bool has_interrupt;
+} nfv_device_info;
+
+typedef struct nfv_device_settings {
+  uint16_t rx_queues, tx_queues;
+  uint16_t rx_descriptors, tx_descriptors; ///< 0: the driver's choice.
+  uint16_t mtu;                            ///< 0: leave as it is.
+  bool promiscuous;
+} nfv_device_settings;
+
+typedef struct nfv_device_counters {
+  uint64_t rx_packets, tx_packets, rx_bytes, tx_bytes, rx_missed, rx_errors, tx_errors, rx_no_buffer;
+} nfv_device_counters;
+
+int nfv_device_describe(uint16_t device, nfv_device_info *info);
+/// Configures queues and starts the device. On failure returns a negative errno and names the step in `*step`.
+int nfv_device_start(uint16_t device, const nfv_device_settings *settings, nfv_pool *pool, const char **step);
+void nfv_device_stop(uint16_t device);
+int nfv_device_counters_read(uint16_t device, nfv_device_counters *counters);
+/// Whether the link is up.
+bool nfv_device_link(uint16_t device);
+/// Receives up to `count` packets, their metadata reset; adds their bytes to `*bytes`.
+uint16_t nfv_device_receive(uint16_t device, uint16_t queue, nfv_mbuf **mbufs, uint16_t count, uint64_t *bytes);
+/// Transmits; returns how many were taken, from the front, and adds their bytes to `*bytes`.
+uint16_t nfv_device_transmit(uint16_t device, uint16_t queue, nfv_mbuf **mbufs, uint16_t count, uint64_t *bytes);
+
+// MARK: Quiescent-state reclamation
+
+typedef struct nfv_rcu nfv_rcu;
+
+/// A domain of up to `threads` readers, or NULL.
+nfv_rcu *nfv_rcu_create(unsigned threads);
+void nfv_rcu_destroy(nfv_rcu *rcu);
+void nfv_rcu_online(nfv_rcu *rcu, unsigned thread);
+void nfv_rcu_offline(nfv_rcu *rcu, unsigned thread);
+/// The reader holds nothing that was read before.
+void nfv_rcu_quiescent(nfv_rcu *rcu, unsigned thread);
+/// Waits until every reader that is online has been quiescent.
+void nfv_rcu_synchronize(nfv_rcu *rcu);
+
+// MARK: Words shared by threads
+
+/// Loads and stores for counters with one writer and for published pointers. On the machines DPDK supports these cost
+/// what plain ones do.
+static inline uint64_t nfv_load_relaxed(const uint64_t *word) { return __atomic_load_n(word, __ATOMIC_RELAXED); }
+static inline void nfv_store_relaxed(uint64_t *word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_RELAXED); }
+static inline void *nfv_load_pointer(void *const *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
+static inline void *nfv_exchange_pointer(void **word, void *value) {
+  return __atomic_exchange_n(word, value, __ATOMIC_ACQ_REL);
+}
+
+#endif
