@@ -40,6 +40,7 @@ let package = Package(
     .target(name: "CPacketSocket", dependencies: ["CDPDK"]),
     .target(name: "Wire", swiftSettings: safe),
     .target(name: "Configuration", dependencies: ["CLibYAML", "Wire"], swiftSettings: safe),
+    .target(name: "Dataplane", dependencies: ["CDPDK", "Wire", "Configuration"], swiftSettings: safe),
     .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: safe),
     .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: safe),
   ],
