@@ -26,7 +26,9 @@ let dpdkHeaders: [CSetting] = [
 let package = Package(
   name: "nfvrun",
   products: [
-    .library(name: "Dataplane", targets: ["Dataplane"]),
+    .library(name: "Dataplane", targets: ["Dataplane", "Wire", "Configuration", "Tables"]),
+    .library(name: "Elements", targets: ["Elements"]),
+    .library(name: "TestKit", targets: ["TestKit"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -40,7 +42,15 @@ let package = Package(
     .target(name: "CPacketSocket", dependencies: ["CDPDK"]),
     .target(name: "Wire", swiftSettings: safe),
     .target(name: "Configuration", dependencies: ["CLibYAML", "Wire"], swiftSettings: safe),
-    .target(name: "Dataplane", dependencies: ["CDPDK", "Wire", "Configuration"], swiftSettings: safe),
+    .systemLibrary(name: "CPcap", pkgConfig: "libpcap", providers: [.apt(["libpcap-dev"])]),
+    .target(name: "Tables", dependencies: ["Wire"], swiftSettings: safe),
+    .target(name: "Elements", dependencies: ["Dataplane", "Tables", "Wire", "Configuration"], path: "Elements", swiftSettings: safe),
+    .target(name: "Dataplane", dependencies: ["CDPDK", "CPacketSocket", "CPcap", "Wire", "Configuration"], swiftSettings: safe),
+    .target(
+      name: "TestKit", dependencies: ["Dataplane", "Wire", "Configuration"], path: "Tests/TestKit", swiftSettings: safe),
+    .testTarget(name: "TablesTests", dependencies: ["Tables"], swiftSettings: safe),
+    .testTarget(name: "DataplaneTests", dependencies: ["Dataplane", "TestKit"], swiftSettings: safe),
+    .testTarget(name: "ElementsTests", dependencies: ["Elements", "TestKit"], swiftSettings: safe),
     .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: safe),
     .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: safe),
   ],

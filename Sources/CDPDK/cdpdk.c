@@ -2,6 +2,7 @@
 #include "cdpdk.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,6 +105,14 @@ void nfv_thread_name(const char *name) {
   pthread_setname_np(pthread_self(), shortened);
 }
 
+void nfv_thread_wait(const int *descriptors, unsigned count, uint64_t nanoseconds) {
+  struct pollfd polled[64];
+  if (count > 64) count = 64;
+  for (unsigned i = 0; i < count; i++) polled[i] = (struct pollfd){.fd = descriptors[i], .events = POLLIN};
+  struct timespec time = {.tv_sec = (time_t)(nanoseconds / 1000000000), .tv_nsec = (long)(nanoseconds % 1000000000)};
+  ppoll(polled, count, &time, NULL);
+}
+
 const char *nfv_strerror(int error) { return rte_strerror(error < 0 ? -error : error); }
 
 int nfv_log_to(const char *path) {
@@ -160,6 +169,31 @@ bool nfv_make_writable(nfv_mbuf **mbuf, uint32_t length, nfv_pool *pool) {
   }
   rte_pktmbuf_free(old);
   *mbuf = (nfv_mbuf *)copy;
+  return true;
+}
+
+bool nfv_pull_up(nfv_mbuf *mbuf, uint32_t length) {
+  struct rte_mbuf *head = theirs(mbuf);
+  if (length > head->pkt_len) length = head->pkt_len;
+  if (length <= head->data_len) return true;
+  uint16_t wanted = (uint16_t)(length - head->data_len);
+  if (!RTE_MBUF_DIRECT(head) || rte_mbuf_refcnt_read(head) != 1 || rte_pktmbuf_tailroom(head) < wanted) return false;
+  while (wanted > 0) {
+    struct rte_mbuf *next = head->next;
+    uint16_t part = next->data_len < wanted ? next->data_len : wanted;
+    memcpy(rte_pktmbuf_mtod_offset(head, void *, head->data_len), rte_pktmbuf_mtod(next, void *), part);
+    head->data_len += part;
+    next->data_off += part;
+    next->data_len -= part;
+    wanted -= part;
+    if (next->data_len == 0) {
+      head->next = next->next;
+      head->nb_segs--;
+      next->next = NULL;
+      next->nb_segs = 1;
+      rte_pktmbuf_free_seg(next);
+    }
+  }
   return true;
 }
 
@@ -361,11 +395,13 @@ bool nfv_device_link(uint16_t device) {
   return rte_eth_link_get_nowait(device, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }
 
-uint16_t nfv_device_receive(uint16_t device, uint16_t queue, nfv_mbuf **mbufs, uint16_t count, uint64_t *bytes) {
+uint16_t nfv_device_receive(
+    uint16_t device, uint16_t queue, uint16_t port, nfv_mbuf **mbufs, uint16_t count, uint64_t *bytes) {
   uint16_t received = rte_eth_rx_burst(device, queue, theirs_array(mbufs), count);
   uint64_t sum = 0;
   for (uint16_t i = 0; i < received; i++) {
     nfv_mbuf_reset(mbufs[i]);
+    mbufs[i]->port = port;
     sum += mbufs[i]->packet_length;
   }
   *bytes += sum;

@@ -67,6 +67,20 @@ static inline void nfv_mbuf_prefetch_data(const nfv_mbuf *mbuf) { __builtin_pref
 /// Hints that any address is wanted soon.
 static inline void nfv_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
 
+/// Lengths of `count` packets together.
+static inline uint64_t nfv_total_length(nfv_mbuf *const *mbufs, uint32_t count) {
+  uint64_t sum = 0;
+  for (uint32_t i = 0; i < count; i++) sum += mbufs[i]->packet_length;
+  return sum;
+}
+
+/// Whether `count` (at least one) verdicts are all the same.
+static inline bool nfv_all_equal(const uint16_t *codes, uint32_t count) {
+  uint16_t different = 0;
+  for (uint32_t i = 0; i < count; i++) different |= codes[i] ^ codes[0];
+  return different == 0;
+}
+
 /// The time-stamp counter.
 static inline uint64_t nfv_tsc(void) {
 #if defined(__x86_64__)
@@ -94,6 +108,8 @@ void nfv_thread_unregister(void);
 int nfv_thread_pin(unsigned cpu);
 /// Names the calling thread for `top` and debuggers; 15 characters at most.
 void nfv_thread_name(const char *name);
+/// Waits until one of the descriptors is readable or the time is over. At most 64 descriptors are looked at.
+void nfv_thread_wait(const int *descriptors, unsigned count, uint64_t nanoseconds);
 /// The text for a DPDK or errno number.
 const char *nfv_strerror(int error);
 /// The EAL log, redirected to `path` (NULL: standard error).
@@ -120,6 +136,9 @@ nfv_mbuf *nfv_copy(nfv_mbuf *mbuf, nfv_pool *pool);
 /// Makes the first `length` bytes contiguous and owned by this packet alone. Replaces `*mbuf` when it must.
 /// Returns false, with the packet unharmed, when the pool is empty or the packet is too short or too long for one buffer.
 bool nfv_make_writable(nfv_mbuf **mbuf, uint32_t length, nfv_pool *pool);
+/// Brings as many of the first `length` bytes as there are into the first segment, in place. False when that segment's
+/// bytes are shared or its buffer has no room.
+bool nfv_pull_up(nfv_mbuf *mbuf, uint32_t length);
 /// Joins `tail` behind `head`; both become one packet. False when there would be too many segments.
 bool nfv_chain(nfv_mbuf *head, nfv_mbuf *tail);
 /// Cuts the packet to `length` bytes, freeing whole segments beyond it.
@@ -171,8 +190,9 @@ void nfv_device_stop(uint16_t device);
 int nfv_device_counters_read(uint16_t device, nfv_device_counters *counters);
 /// Whether the link is up.
 bool nfv_device_link(uint16_t device);
-/// Receives up to `count` packets, their metadata reset; adds their bytes to `*bytes`.
-uint16_t nfv_device_receive(uint16_t device, uint16_t queue, nfv_mbuf **mbufs, uint16_t count, uint64_t *bytes);
+/// Receives up to `count` packets, their metadata reset and their ingress port set; adds their bytes to `*bytes`.
+uint16_t nfv_device_receive(
+    uint16_t device, uint16_t queue, uint16_t port, nfv_mbuf **mbufs, uint16_t count, uint64_t *bytes);
 /// Transmits; returns how many were taken, from the front, and adds their bytes to `*bytes`.
 uint16_t nfv_device_transmit(uint16_t device, uint16_t queue, nfv_mbuf **mbufs, uint16_t count, uint64_t *bytes);
 

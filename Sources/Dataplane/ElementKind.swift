@@ -1,0 +1,74 @@
+public import Configuration
+
+/// An element's type as the catalogue holds it.
+public struct ElementKind: Sendable {
+  /// The type's name, as configurations write it.
+  public let name: String
+  /// For the reference.
+  public let about: ElementDescription
+  /// Where packets enter.
+  public let inputs: [InputDescription]
+  /// Names of the element's own drop reasons, in the order of their codes.
+  public let dropReasons: [String]
+  /// Makes an instance. Leftover settings are the caller's to refuse.
+  public let make: @Sendable (_ settings: inout Settings) throws(ConfigurationError) -> ElementInstance
+
+  /// An entry for `type` under its own name.
+  @inlinable
+  public init<E: Element & ~Copyable & SendableMetatype>(_ type: E.Type) {
+    self.init(
+      name: "\(type)", about: E.about, inputs: describeInputs(type),
+      dropReasons: E.Drop.self == NoDropReason.self ? [] : E.Drop.allCases.map { "\($0)" },
+      make: { (settings: inout Settings) throws(ConfigurationError) in ElementInstance(try E(&settings)) })
+  }
+
+  @usableFromInline
+  init(
+    name: String, about: ElementDescription, inputs: [InputDescription], dropReasons: [String],
+    make: @escaping @Sendable (_ settings: inout Settings) throws(ConfigurationError) -> ElementInstance
+  ) {
+    self.name = name
+    self.about = about
+    self.inputs = inputs
+    self.dropReasons = dropReasons
+    self.make = make
+  }
+
+  /// The name of a drop reason that this element gave.
+  public func name(of code: UInt8) -> String {
+    if code >= DropReason.firstOwn {
+      let own = Int(code - DropReason.firstOwn)
+      return own < dropReasons.count ? dropReasons[own] : "own\(own)"
+    }
+    return Int(code) < DropReason.sharedNames.count ? DropReason.sharedNames[Int(code)] : "reason\(code)"
+  }
+}
+
+@usableFromInline
+func describeInputs<E: Element & ~Copyable>(_ type: E.Type) -> [InputDescription] { E.inputDescriptions }
+
+/// One worker's instance of an element, its type erased. The erased call is made once a burst; everything inside it is
+/// specialised where the element's type is declared.
+@safe
+public final class ElementInstance {
+  let element: UnsafeMutablePointer<any Element & ~Copyable>
+
+  /// Boxes an element.
+  @inlinable
+  public convenience init<E: Element & ~Copyable>(_ element: consuming E) {
+    let box = unsafe UnsafeMutablePointer<any Element & ~Copyable>.allocate(capacity: 1)
+    unsafe box.initialize(to: element)
+    unsafe self.init(owning: box)
+  }
+
+  @unsafe @usableFromInline
+  init(owning box: UnsafeMutablePointer<any Element & ~Copyable>) { unsafe element = box }
+
+  deinit {
+    unsafe element.deinitialize(count: 1)
+    unsafe element.deallocate()
+  }
+
+  /// The outputs this instance has.
+  public var outputs: [OutputDescription] { unsafe element.pointee.outputs }
+}

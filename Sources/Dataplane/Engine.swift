@@ -1,0 +1,333 @@
+import CDPDK
+
+/// Runs a plan's nodes. Lives on the worker's stack: what it changes has one owner and is never checked for another.
+@unsafe
+struct Engine: ~Copyable {
+  let plan: Plan
+  let nodes: UnsafeMutablePointer<Plan.Node>
+  let nodeCount: Int
+  let vectors: UnsafeMutablePointer<UnsafeMutablePointer<PacketVector>>
+  let queues: UnsafeMutablePointer<(any PortQueue)?>
+  let burst: UnsafeMutablePointer<Burst>
+  var current: PacketVector
+  var freed: PacketVector
+  var context: Context
+  var batchSize: Int
+  /// Whether packets carry their order of arrival and nodes see them in it.
+  let isOrdered: Bool
+  var sequence: UInt32 = 0
+  var nextWake = Instant.never
+  private var passes = 0
+
+  /// Every this many passes the nodes are timed.
+  static let timingInterval = 16
+  /// How often a packet may go round a loop of the graph before it is dropped.
+  static let roundLimit = 64
+
+  init(_ plan: Plan, ordered: Bool) {
+    unsafe self.plan = plan
+    unsafe nodes = plan.nodes
+    unsafe nodeCount = plan.nodeCount
+    unsafe vectors = plan.vectors
+    unsafe queues = .allocate(capacity: plan.nodeCount)
+    for index in 0..<plan.nodeCount {
+      switch plan.roles[index] {
+      case .receive(let queue), .transmit(let queue): unsafe (queues + index).initialize(to: queue)
+      default: unsafe (queues + index).initialize(to: nil)
+      }
+    }
+    unsafe burst = .allocate(capacity: 1)
+    unsafe burst.initialize(to: Burst(limit: 256))
+    unsafe current = PacketVector(capacity: 512)
+    unsafe freed = PacketVector(capacity: 512)
+    unsafe context = Context(worker: plan.worker, pool: plan.pool.pool)
+    unsafe isOrdered = ordered
+    unsafe batchSize = ordered && plan.hasCycle ? 1 : plan.batchSize
+  }
+
+  deinit {
+    unsafe queues.deinitialize(count: nodeCount)
+    unsafe queues.deallocate()
+    unsafe burst.pointee.codes.deallocate()
+    unsafe burst.pointee.emissions.deallocate()
+    unsafe burst.deallocate()
+    unsafe current.deallocate()
+    unsafe freed.deallocate()
+  }
+
+  // MARK: Packets in
+
+  /// Receives a batch at a node. Returns how many packets came.
+  mutating func receive(_ index: Int) -> Int {
+    let node = unsafe nodes + index
+    let vector = unsafe node.pointee.outputs[0]
+    unsafe vector.pointee.reserve(batchSize)
+    let slots = unsafe vector.pointee.slots + vector.pointee.count
+    var bytes: UInt64 = 0
+    let count = unsafe queues[index].unsafelyUnwrapped.receive(slots, limit: batchSize, bytes: &bytes)
+    guard count > 0 else { return 0 }
+    if unsafe isOrdered {
+      for offset in 0..<count {
+        unsafe slots[offset].unsafelyUnwrapped.pointee.sequence = sequence
+        unsafe sequence &+= 1
+      }
+    }
+    unsafe vector.pointee.count += count
+    let counters = unsafe node.pointee.counters
+    unsafe counters.add(CounterWords.packetsIn, UInt64(count))
+    unsafe counters.add(CounterWords.bytesIn, bytes)
+    unsafe counters.add(CounterWords.runs, 1)
+    unsafe counters.add(CounterWords.outputs, UInt64(count))
+    return count
+  }
+
+  // MARK: Nodes
+
+  /// Runs the nodes in order until nothing is pending.
+  mutating func settle() {
+    var rounds = 0
+    while unsafe pass() && plan.hasCycle {
+      rounds += 1
+      if rounds == Self.roundLimit {
+        unsafe dropPending(.looped)
+        return
+      }
+    }
+  }
+
+  /// Runs every node that has packets once. Returns whether any had.
+  private mutating func pass() -> Bool {
+    var worked = false
+    unsafe passes &+= 1
+    let timed = unsafe passes % Self.timingInterval == 0
+    var before = timed ? nfv_tsc() : 0
+    for index in unsafe 0..<nodeCount {
+      let node = unsafe nodes + index
+      var ran = 0
+      for input in unsafe 0..<node.pointee.inputCount {
+        let vector = unsafe vectors[node.pointee.firstInput + input]
+        guard unsafe vector.pointee.count > 0 else { continue }
+        unsafe ran += vector.pointee.count
+        unsafe swap(&current, &vector.pointee)
+        if unsafe isOrdered { unsafe current.restoreOrder() }
+        switch unsafe node.pointee.step {
+        case .element: unsafe run(node, input: input)
+        case .transmit: unsafe transmit(index)
+        case .discard: unsafe discard(node)
+        case .receive: break
+        }
+        unsafe current.count = 0
+      }
+      guard ran > 0 else { continue }
+      worked = true
+      unsafe freed.free()
+      if timed {
+        let after = nfv_tsc()
+        unsafe node.pointee.counters.add(CounterWords.ticks, after &- before)
+        unsafe node.pointee.counters.add(CounterWords.timedPackets, UInt64(ran))
+        before = after
+      }
+    }
+    return worked
+  }
+
+  private mutating func run(_ node: UnsafeMutablePointer<Plan.Node>, input: Int) {
+    let counters = unsafe node.pointee.counters
+    let total = unsafe current.count
+    unsafe counters.add(CounterWords.packetsIn, UInt64(total))
+    unsafe counters.add(CounterWords.bytesIn, nfv_total_length(current.slots, UInt32(total)))
+    unsafe burst.pointee.input = UInt8(truncatingIfNeeded: input)
+    var head = 0
+    while head < total {
+      let count = unsafe min(total - head, batchSize)
+      unsafe burst.pointee.slots = current.slots + head
+      unsafe burst.pointee.count = count
+      unsafe burst.pointee.codes.update(repeating: VerdictCode.drop | UInt16(DropReason.malformed.code), count: count)
+      unsafe node.pointee.element.unsafelyUnwrapped.pointee._process(_ElementBurst(burst), &context)
+      unsafe distribute(node)
+      unsafe counters.add(CounterWords.runs, 1)
+      head += count
+    }
+    unsafe noteRequests(node)
+  }
+
+  private mutating func noteRequests(_ node: UnsafeMutablePointer<Plan.Node>) {
+    if unsafe context.created > 0 {
+      unsafe node.pointee.counters.add(CounterWords.created, UInt64(context.created))
+      unsafe context.created = 0
+    }
+    if unsafe context.requestedWake != .never {
+      unsafe node.pointee.wake = min(node.pointee.wake, context.requestedWake)
+      unsafe nextWake = min(nextWake, context.requestedWake)
+      unsafe context.requestedWake = .never
+    }
+  }
+
+  /// Carries out the verdicts. When all are the same, which is usual, packets move as one block.
+  private mutating func distribute(_ node: UnsafeMutablePointer<Plan.Node>) {
+    let count = unsafe burst.pointee.count
+    let codes = unsafe burst.pointee.codes
+    let slots = unsafe burst.pointee.slots
+    if unsafe burst.pointee.emissionCount > 0 {
+      unsafe distributeWithEmissions(node)
+      return
+    }
+    guard count > 0 else { return }
+    let first = unsafe codes[0]
+    if unsafe nfv_all_equal(codes, UInt32(count)), first < VerdictCode.taken {
+      guard unsafe Int(first) < node.pointee.outputCount else {
+        unsafe dropAll(node, slots, count)
+        return
+      }
+      unsafe node.pointee.outputs[Int(first)].pointee.append(slots, count)
+      unsafe node.pointee.counters.add(CounterWords.outputs + Int(first), UInt64(count))
+      return
+    }
+    for index in 0..<count { unsafe deliver(node, slots[index], codes[index]) }
+  }
+
+  private mutating func dropAll(
+    _ node: UnsafeMutablePointer<Plan.Node>, _ slots: UnsafeMutablePointer<PacketSlot>, _ count: Int
+  ) {
+    unsafe freed.append(slots, count)
+    unsafe node.pointee.counters.add(CounterWords.drops + Int(DropReason.malformed.code), UInt64(count))
+  }
+
+  @inline(__always)
+  private mutating func deliver(_ node: UnsafeMutablePointer<Plan.Node>, _ slot: PacketSlot, _ code: UInt16) {
+    let counters = unsafe node.pointee.counters
+    if unsafe Int(code) < node.pointee.outputCount {
+      unsafe node.pointee.outputs[Int(code)].pointee.append(slot)
+      unsafe counters.add(CounterWords.outputs + Int(code), 1)
+    } else if code & VerdictCode.drop != 0 {
+      unsafe freed.append(slot)
+      unsafe counters.add(CounterWords.drops + Int(code & 0xFF), 1)
+    } else if code != VerdictCode.taken {
+      unsafe freed.append(slot)
+      unsafe counters.add(CounterWords.drops + Int(DropReason.malformed.code), 1)
+    }
+  }
+
+  private mutating func distributeWithEmissions(_ node: UnsafeMutablePointer<Plan.Node>) {
+    let count = unsafe burst.pointee.count
+    let emissions = unsafe burst.pointee.emissionCount
+    var next = 0
+    for index in 0...count {
+      while unsafe next < emissions && burst.pointee.emissions[next].position <= index {
+        let emission = unsafe burst.pointee.emissions[next]
+        if unsafe isOrdered && count == 0, let mbuf = unsafe emission.slot {
+          unsafe mbuf.pointee.sequence = sequence
+          unsafe sequence &+= 1
+        }
+        unsafe deliver(node, emission.slot, emission.output)
+        next += 1
+      }
+      if index < count { unsafe deliver(node, burst.pointee.slots[index], burst.pointee.codes[index]) }
+    }
+    unsafe burst.pointee.emissionCount = 0
+  }
+
+  private mutating func transmit(_ index: Int) {
+    let node = unsafe nodes + index
+    let counters = unsafe node.pointee.counters
+    let total = unsafe current.count
+    var bytes: UInt64 = 0
+    var sent = 0
+    let queue = unsafe queues[index].unsafelyUnwrapped
+    while sent < total {
+      let taken = unsafe queue.transmit(
+        current.slots + sent, count: min(total - sent, batchSize), now: context.now, bytes: &bytes)
+      if taken == 0 { break }
+      sent += taken
+    }
+    unsafe counters.add(CounterWords.packetsIn, UInt64(total))
+    unsafe counters.add(CounterWords.bytesIn, bytes)
+    unsafe counters.add(CounterWords.runs, 1)
+    if sent < total {
+      unsafe freed.append(current.slots + sent, total - sent)
+      unsafe counters.add(CounterWords.drops + Int(DropReason.portBusy.code), UInt64(total - sent))
+    }
+  }
+
+  private mutating func discard(_ node: UnsafeMutablePointer<Plan.Node>) {
+    let total = unsafe current.count
+    unsafe node.pointee.counters.add(CounterWords.packetsIn, UInt64(total))
+    unsafe node.pointee.counters.add(CounterWords.drops + Int(DropReason.discarded.code), UInt64(total))
+    unsafe freed.append(current.slots, total)
+  }
+
+  private mutating func dropPending(_ reason: DropReason) {
+    for index in unsafe 0..<nodeCount {
+      let node = unsafe nodes + index
+      for input in unsafe 0..<node.pointee.inputCount {
+        let vector = unsafe vectors[node.pointee.firstInput + input]
+        let count = unsafe vector.pointee.count
+        guard count > 0 else { continue }
+        unsafe node.pointee.counters.add(CounterWords.packetsIn, UInt64(count))
+        unsafe node.pointee.counters.add(CounterWords.drops + Int(reason.code), UInt64(count))
+        unsafe vector.pointee.free()
+      }
+    }
+  }
+
+  // MARK: Time
+
+  /// Calls `start` on every element.
+  mutating func start() {
+    for index in unsafe 0..<nodeCount where unsafe nodes[index].step == .element {
+      unsafe nodes[index].element.unsafelyUnwrapped.pointee.start(&context)
+      unsafe noteRequests(nodes + index)
+    }
+  }
+
+  /// Wakes the elements whose time has come, in order of their time, and runs what they emit.
+  mutating func fireWakes() {
+    while unsafe nextWake <= context.now {
+      var due = -1
+      var earliest = Instant.never
+      for index in unsafe 0..<nodeCount where unsafe nodes[index].wake < earliest {
+        unsafe earliest = nodes[index].wake
+        due = index
+      }
+      guard due >= 0, unsafe earliest <= context.now else {
+        unsafe nextWake = earliest
+        return
+      }
+      unsafe wake(due)
+      unsafe settle()
+    }
+  }
+
+  private mutating func wake(_ index: Int) {
+    let node = unsafe nodes + index
+    unsafe node.pointee.wake = .never
+    unsafe burst.pointee.count = 0
+    unsafe node.pointee.element.unsafelyUnwrapped.pointee._wake(_ElementBurst(burst), &context)
+    unsafe distribute(node)
+    unsafe freed.free()
+    unsafe noteRequests(node)
+    unsafe nextWake = .never
+    for other in unsafe 0..<nodeCount { unsafe nextWake = min(nextWake, nodes[other].wake) }
+  }
+
+  /// Brings the counters of held packets up to date; returns their sum.
+  mutating func countHeld() -> Int {
+    var sum = 0
+    for index in unsafe 0..<nodeCount where unsafe nodes[index].step == .element {
+      let held = unsafe nodes[index].element.unsafelyUnwrapped.pointee.held
+      unsafe nodes[index].counters.set(CounterWords.held, UInt64(held))
+      sum += held
+    }
+    return sum
+  }
+
+  /// Calls `finish` on every element; returns what went wrong.
+  mutating func finish() -> [String] {
+    var problems: [String] = []
+    for index in unsafe 0..<nodeCount where unsafe nodes[index].step == .element {
+      let name = unsafe plan.names[index]
+      problems += unsafe nodes[index].element.unsafelyUnwrapped.pointee.finish().map { "\(name): \($0)" }
+    }
+    return problems
+  }
+}

@@ -1,0 +1,47 @@
+import CDPDK
+import Glibc
+
+/// Something that the host lacks: what it is, and what mends it.
+public struct EnvironmentError: Error, Hashable, Sendable, CustomStringConvertible {
+  /// What is missing or refused.
+  public let message: String
+  /// The command or setting that mends it.
+  public let remedy: String
+
+  /// An error with its remedy.
+  public init(_ message: String, remedy: String) {
+    self.message = message
+    self.remedy = remedy
+  }
+
+  public var description: String { "\(message); \(remedy)" }
+}
+
+/// DPDK's environment abstraction layer, which is started once a process.
+public enum PacketEnvironment {
+  /// Starts EAL.
+  /// - Parameter arguments: As on the command line of a DPDK program, its name left out.
+  /// - Throws: When EAL refuses, with what it logged.
+  public static func start(_ arguments: [String]) throws(EnvironmentError) {
+    var log = [CChar](repeating: 0, count: 8192)
+    let copies = arguments.map { unsafe strdup($0) }
+    let pointers = unsafe copies.map { unsafe UnsafePointer<CChar>($0) }
+    let result = unsafe nfv_eal_init(Int32(arguments.count), pointers, &log, log.count)
+    for unsafe copy in unsafe copies { unsafe free(copy) }
+    guard result < 0 else { return }
+    let lines = String(decoding: log.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      .split(separator: "\n").suffix(3).joined(separator: " / ")
+    throw EnvironmentError(
+      "EAL did not start with '\(arguments.joined(separator: " "))' (\(describe(result))): \(lines)",
+      remedy: "correct runtime.eal or --eal; with none of them nfvrun needs neither root nor huge pages")
+  }
+
+  /// Gives back what EAL holds.
+  public static func stop() { nfv_eal_cleanup() }
+
+  /// Time-stamp counter ticks a second.
+  public static var ticksPerSecond: UInt64 { nfv_tsc_hz() }
+
+  /// Packets that died without a verdict since the program started.
+  public static var abandonedPackets: UInt64 { nfv_abandoned() }
+}

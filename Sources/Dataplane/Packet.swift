@@ -1,0 +1,172 @@
+public import CDPDK
+import Wire
+
+/// One packet: a DPDK packet buffer that has exactly one owner.
+///
+/// A batch owns its packets and lends each to an element as `inout`; using a packet after giving it away, or keeping
+/// one that was lent, does not compile. A packet that is let go without a verdict is freed and counted as abandoned.
+///
+/// Header views (`ipv4`, `tcp`, ...) are there when the packet has such a header, whole and in one piece; what the
+/// first look found out travels with the packet. They live no longer than the access to the packet. The `mutable` ones
+/// first make sure that no other packet shares the bytes.
+@safe @frozen
+public struct Packet: ~Copyable {
+  @usableFromInline var mbuf: UnsafeMutablePointer<nfv_mbuf>
+
+  @unsafe @inlinable
+  init(owning mbuf: UnsafeMutablePointer<nfv_mbuf>) { unsafe self.mbuf = mbuf }
+
+  @inlinable
+  deinit { unsafe nfv_abandon(mbuf) }
+
+  /// Ends this owner's life without freeing the buffer.
+  @inlinable
+  consuming func release() -> UnsafeMutablePointer<nfv_mbuf> {
+    let mbuf = unsafe mbuf
+    discard self
+    return unsafe mbuf
+  }
+
+  // MARK: What the data plane knows
+
+  /// Length of the frame in bytes, all segments together.
+  @inlinable
+  public var length: Int { unsafe Int(mbuf.pointee.packet_length) }
+
+  /// Length of the first segment in bytes; headers are looked for there.
+  @inlinable
+  var contiguousLength: Int { unsafe Int(mbuf.pointee.data_length) }
+
+  /// How many buffers the packet is spread over.
+  @inlinable
+  public var segmentCount: Int { unsafe Int(mbuf.pointee.segment_count) }
+
+  /// Number of the port that the packet came in by.
+  @inlinable
+  public var ingressPort: Int { unsafe Int(mbuf.pointee.port) }
+
+  /// The user's mark: 0 until an element sets it; it leaves with the packet's copies.
+  @inlinable
+  public var mark: UInt32 {
+    get { unsafe mbuf.pointee.mark }
+    set { unsafe mbuf.pointee.mark = newValue }
+  }
+
+  @inlinable
+  var start: UnsafeMutableRawPointer { unsafe mbuf.pointee.buffer + Int(mbuf.pointee.data_offset) }
+
+  /// The bytes of the first segment.
+  @inlinable
+  public var bytes: RawSpan {
+    @_lifetime(borrow self)
+    get {
+      let span = unsafe RawSpan(_unsafeStart: start, byteCount: contiguousLength)
+      return unsafe _overrideLifetime(span, borrowing: self)
+    }
+  }
+
+  /// The bytes of the first segment, to write; empty when they are shared and no buffer is left for a copy.
+  @inlinable
+  public var mutableBytes: MutableRawSpan {
+    @_lifetime(&self)
+    mutating get {
+      let count = makeWritable() ? contiguousLength : 0
+      let span = unsafe MutableRawSpan(_unsafeStart: start, byteCount: count)
+      return unsafe _overrideLifetime(span, mutating: &self)
+    }
+  }
+
+  /// All bytes, across segments. For reports and tests; it allocates.
+  public func copyBytes() -> [UInt8] { copyBytes(in: 0..<length) }
+
+  /// The bytes in `range` that there are, across segments. For reports and tests; it allocates.
+  public func copyBytes(in range: Range<Int>) -> [UInt8] {
+    let range = range.clamped(to: 0..<length)
+    return unsafe [UInt8](unsafeUninitializedCapacity: range.count) { buffer, count in
+      guard let base = buffer.baseAddress else { return }
+      if unsafe nfv_read(mbuf, UInt32(range.lowerBound), UInt32(range.count), base) { count = range.count }
+    }
+  }
+
+  // MARK: Owning the bytes
+
+  /// Makes sure that no other packet shares the first segment's bytes. False when that takes a buffer and none is left.
+  @inlinable
+  public mutating func makeWritable() -> Bool {
+    let shared: UInt64 = 1 << 61 | 1 << 62
+    if unsafe mbuf.pointee.reference_count == 1 && mbuf.pointee.offload_flags & shared == 0 { return true }
+    return copyShared()
+  }
+
+  @usableFromInline
+  mutating func copyShared() -> Bool {
+    unsafe withUnsafeMutablePointer(to: &mbuf) { pointer in
+      var mbuf: UnsafeMutablePointer<nfv_mbuf>? = unsafe pointer.pointee
+      let done = unsafe nfv_make_writable(&mbuf, UInt32(mbuf!.pointee.data_length), OpaquePointer(mbuf!.pointee.pool))
+      unsafe pointer.pointee = mbuf!
+      return done
+    }
+  }
+
+  // MARK: Changing the shape
+
+  /// Makes room for `count` bytes at `offset`, moving what stands before it towards the headroom; the new bytes are
+  /// undefined. False, with the packet unchanged, when there is no room.
+  public mutating func insert(_ count: Int, at offset: Int) -> Bool {
+    guard offset >= 0, count >= 0, offset <= contiguousLength, makeWritable() else { return false }
+    guard unsafe count <= Int(mbuf.pointee.data_offset), length + count <= Int(UInt16.max) else { return false }
+    let old = unsafe start
+    unsafe mbuf.pointee.data_offset -= UInt16(count)
+    unsafe mbuf.pointee.data_length += UInt16(count)
+    unsafe mbuf.pointee.packet_length += UInt32(count)
+    unsafe start.copyMemory(from: old, byteCount: offset)
+    shiftHeaders(from: offset, by: count)
+    return true
+  }
+
+  /// Takes away `count` bytes at `offset`. False, with the packet unchanged, when the first segment is shorter.
+  public mutating func remove(_ count: Int, at offset: Int) -> Bool {
+    guard offset >= 0, count >= 0, offset + count <= contiguousLength, makeWritable() else { return false }
+    let old = unsafe start
+    unsafe mbuf.pointee.data_offset += UInt16(count)
+    unsafe mbuf.pointee.data_length -= UInt16(count)
+    unsafe mbuf.pointee.packet_length -= UInt32(count)
+    unsafe start.copyMemory(from: old, byteCount: offset)
+    shiftHeaders(from: offset, by: -count)
+    return true
+  }
+
+  /// Cuts the packet down to its first `length` bytes; a longer `length` changes nothing.
+  public mutating func truncate(to length: Int) {
+    guard length >= 0, length < self.length else { return }
+    unsafe nfv_truncate(mbuf, UInt32(length))
+    forgetHeaders()
+  }
+
+  /// Replaces the whole contents. False, with the packet empty, when no buffers are left or `contents` is longer than
+  /// 65,535 bytes.
+  public mutating func replaceBytes(with contents: RawSpan) -> Bool {
+    forgetHeaders()
+    guard contents.byteCount <= Int(UInt16.max), makeWritable() else { return false }
+    unsafe nfv_truncate(mbuf, 0)
+    return unsafe contents.withUnsafeBytes { bytes in
+      unsafe bytes.isEmpty || nfv_write(mbuf, bytes.baseAddress, UInt32(bytes.count), OpaquePointer(mbuf.pointee.pool))
+    }
+  }
+
+  /// Has the next look at a header parse the frame anew; for elements that rewrite headers by `mutableBytes`.
+  @inlinable
+  public mutating func forgetHeaders() { unsafe mbuf.pointee.parsed = 0 }
+
+  private mutating func shiftHeaders(from offset: Int, by count: Int) {
+    let network = unsafe Int(mbuf.pointee.network_offset)
+    guard unsafe mbuf.pointee.parsed & (Facts.ipv4 | Facts.ipv6 | Facts.arp) != 0, offset <= network,
+      network + count >= EthernetHeader<ReadOnly>.length
+    else {
+      forgetHeaders()
+      return
+    }
+    unsafe mbuf.pointee.network_offset = UInt16(network + count)
+    unsafe mbuf.pointee.transport_offset = UInt16(truncatingIfNeeded: Int(mbuf.pointee.transport_offset) + count)
+  }
+}

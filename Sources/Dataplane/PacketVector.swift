@@ -1,0 +1,86 @@
+public import CDPDK
+
+/// A place for one packet; nil when it was taken.
+public typealias PacketSlot = UnsafeMutablePointer<nfv_mbuf>?
+
+/// Packets that wait at an input, oldest first. Grows when it must; how far is bounded by the packet pool.
+@unsafe @usableFromInline
+struct PacketVector {
+  @usableFromInline var slots: UnsafeMutablePointer<PacketSlot>
+  @usableFromInline var count = 0
+  var capacity: Int
+
+  init(capacity: Int) {
+    unsafe slots = .allocate(capacity: capacity)
+    unsafe self.capacity = capacity
+  }
+
+  func deallocate() { unsafe slots.deallocate() }
+
+  mutating func reserve(_ more: Int) {
+    if unsafe count + more > capacity { unsafe grow(to: count + more) }
+  }
+
+  private mutating func grow(to needed: Int) {
+    let larger = max(needed, unsafe capacity * 2)
+    let moved = unsafe UnsafeMutablePointer<PacketSlot>.allocate(capacity: larger)
+    unsafe moved.update(from: slots, count: count)
+    unsafe slots.deallocate()
+    unsafe slots = moved
+    unsafe capacity = larger
+  }
+
+  mutating func append(_ slot: PacketSlot) {
+    if unsafe count == capacity { unsafe grow(to: count + 1) }
+    unsafe slots[count] = slot
+    unsafe count &+= 1
+  }
+
+  mutating func append(_ from: UnsafeMutablePointer<PacketSlot>, _ more: Int) {
+    unsafe reserve(more)
+    unsafe (slots + count).update(from: from, count: more)
+    unsafe count &+= more
+  }
+
+  /// Frees all packets.
+  mutating func free() {
+    if unsafe count > 0 {
+      unsafe nfv_free(slots, UInt32(count))
+      unsafe count = 0
+    }
+  }
+
+  /// Puts packets into their order of arrival, those of the same origin as they stand. Replay's results are the same
+  /// for every batch size because of this.
+  mutating func restoreOrder() {
+    var index = 1
+    while unsafe index < count {
+      if unsafe before(slots[index], slots[index - 1]) {
+        unsafe sort()
+        return
+      }
+      index += 1
+    }
+  }
+
+  private func before(_ left: PacketSlot, _ right: PacketSlot) -> Bool {
+    guard let left = unsafe left, let right = unsafe right else { return false }
+    return unsafe Int32(bitPattern: left.pointee.sequence &- right.pointee.sequence) < 0
+  }
+
+  /// Binary insertion: what is merged consists of a few ordered runs.
+  private mutating func sort() {
+    for index in unsafe 1..<count {
+      let moving = unsafe slots[index]
+      guard unsafe before(moving, slots[index - 1]) else { continue }
+      var low = 0
+      var high = index
+      while low < high {
+        let middle = (low + high) / 2
+        if unsafe before(moving, slots[middle]) { high = middle } else { low = middle + 1 }
+      }
+      unsafe (slots + low + 1).update(from: slots + low, count: index - low)
+      unsafe slots[low] = moving
+    }
+  }
+}

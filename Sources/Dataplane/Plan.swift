@@ -1,0 +1,161 @@
+import CDPDK
+
+/// A node of a plan: an element, a port's queue to receive from, one to transmit to, or the graph's `drop`.
+public struct PlanNode: Hashable, Sendable {
+  let index: Int
+}
+
+/// What one core executes: nodes in the order they are run in, and where each output leads. A scheduler builds it, a
+/// `Worker` runs it.
+@safe
+public final class Plan {
+  enum Role {
+    case receive(any PortQueue)
+    case element(ElementInstance)
+    case transmit(any PortQueue)
+    case discard
+  }
+
+  /// How a node is run; kept apart from `Role` so that the loop switches over a byte and touches no reference count.
+  enum Step: UInt8 { case receive, element, transmit, discard }
+
+  @unsafe
+  struct Node {
+    let step: Step
+    let element: UnsafeMutablePointer<any Element & ~Copyable>?
+    let firstInput: Int
+    let inputCount: Int
+    let outputs: UnsafeMutablePointer<UnsafeMutablePointer<PacketVector>>
+    let outputCount: Int
+    let counters: CounterWords
+    var wake = Instant.never
+  }
+
+  /// The worker's number, from 0 on.
+  public let worker: Int
+  /// Packets are received and processed in batches of at most this many.
+  public let batchSize: Int
+  let pool: PacketPool
+  var roles: [Role] = []
+  /// Names for reports, in order of execution.
+  public private(set) var names: [String] = []
+  private(set) var nodes: UnsafeMutablePointer<Node>
+  private(set) var nodeCount = 0
+  private(set) var vectors: UnsafeMutablePointer<UnsafeMutablePointer<PacketVector>>
+  private(set) var vectorCount = 0
+  private let capacity: Int
+  /// Set when packets can come by a node twice; replay then goes packet by packet.
+  public var hasCycle = false
+
+  /// An empty plan.
+  /// - Parameters:
+  ///   - nodes: How many nodes will be added at most.
+  ///   - batchSize: 1 to 256.
+  public init(worker: Int, pool: PacketPool, batchSize: Int, nodes capacity: Int) {
+    self.worker = worker
+    self.pool = pool
+    self.batchSize = min(max(batchSize, 1), 256)
+    self.capacity = capacity
+    unsafe self.nodes = .allocate(capacity: capacity)
+    unsafe vectors = .allocate(capacity: capacity * Self.inputLimit)
+  }
+
+  /// No element has more inputs than this.
+  static let inputLimit = 16
+
+  deinit {
+    for index in 0..<nodeCount {
+      unsafe nodes[index].outputs.deallocate()
+      unsafe nodes[index].counters.deallocate()
+    }
+    for index in 0..<vectorCount {
+      unsafe vectors[index].pointee.free()
+      unsafe vectors[index].pointee.deallocate()
+      unsafe vectors[index].deallocate()
+    }
+    unsafe nodes.deallocate()
+    unsafe vectors.deallocate()
+  }
+
+  /// Adds a queue to receive from. It has output 0.
+  public func addReceive(_ name: String, _ queue: any PortQueue) -> PlanNode {
+    unsafe add(name, .receive(queue), .receive, nil, inputs: 0, outputs: 1)
+  }
+
+  /// Adds an element.
+  public func addElement(_ name: String, _ instance: ElementInstance, inputs: Int) -> PlanNode {
+    unsafe add(
+      name, .element(instance), .element, instance.element, inputs: min(inputs, Self.inputLimit),
+      outputs: instance.outputs.count)
+  }
+
+  /// Adds a queue to transmit to. It has input 0.
+  public func addTransmit(_ name: String, _ queue: any PortQueue) -> PlanNode {
+    unsafe add(name, .transmit(queue), .transmit, nil, inputs: 1, outputs: 0)
+  }
+
+  /// Adds the place where packets are freed. It has input 0.
+  public func addDiscard(_ name: String = "drop") -> PlanNode {
+    unsafe add(name, .discard, .discard, nil, inputs: 1, outputs: 0)
+  }
+
+  @unsafe
+  private func add(
+    _ name: String, _ role: Role, _ step: Step, _ element: UnsafeMutablePointer<any Element & ~Copyable>?,
+ inputs: Int, outputs: Int
+  ) -> PlanNode {
+    precondition(nodeCount < capacity, "a plan was given more nodes than it was made for")
+    for offset in 0..<inputs {
+      let vector = unsafe UnsafeMutablePointer<PacketVector>.allocate(capacity: 1)
+      unsafe vector.initialize(to: PacketVector(capacity: 512))
+      unsafe vectors[vectorCount + offset] = vector
+    }
+    let targets = unsafe UnsafeMutablePointer<UnsafeMutablePointer<PacketVector>>.allocate(capacity: max(outputs, 1))
+    let node = unsafe Node(
+      step: step, element: element, firstInput: vectorCount,
+      inputCount: inputs, outputs: targets, outputCount: outputs, counters: CounterWords(outputs: outputs))
+    unsafe (nodes + nodeCount).initialize(to: node)
+    vectorCount += inputs
+    nodeCount += 1
+    roles.append(role)
+    names.append(name)
+    connected.append(Array(repeating: nil, count: outputs))
+    return PlanNode(index: nodeCount - 1)
+  }
+
+  private var connected: [[(node: Int, input: Int)?]] = []
+
+  /// Leads an output to an input. Every output must be led somewhere before the plan is run.
+  public func connect(_ from: PlanNode, output: Int, to target: PlanNode, input: Int) {
+    let vector = unsafe vectors[nodes[target.index].firstInput + input]
+    unsafe nodes[from.index].outputs[output] = vector
+    connected[from.index][output] = (target.index, input)
+  }
+
+  /// Where an output leads: the target's place in `names`, and its input.
+  public func target(of node: Int, output: Int) -> (node: Int, input: Int)? { connected[node][output] }
+
+  /// How many outputs the node at this place of `names` has.
+  public func outputCount(of node: Int) -> Int { connected[node].count }
+
+  func queue(at index: Int) -> any PortQueue {
+    switch roles[index] {
+    case .receive(let queue), .transmit(let queue): return queue
+    case .element, .discard: preconditionFailure("not a port's node")
+    }
+  }
+
+  /// What was counted at each node so far, in the order of `names`.
+  public func counters() -> [NodeCounters] {
+    (0..<nodeCount).map { unsafe nodes[$0].counters.read() }
+  }
+
+  /// Counts that an element reports besides; to be read when the worker is not running.
+  public func elementCounters(of node: Int) -> [ElementCounter] {
+    guard case .element(let instance) = roles[node] else { return [] }
+    return unsafe instance.element.pointee.counters
+  }
+}
+
+// The worker's side of the plan is confined to its thread; counters are read with relaxed loads from anywhere.
+extension Plan: @unchecked Sendable {}

@@ -1,0 +1,40 @@
+/// One queue of a network interface, or of what stands in for one. A queue belongs to one worker.
+public protocol PortQueue: AnyObject {
+  /// Puts up to `limit` packets at `slots` and returns how many, adding their lengths to `bytes`. Never waits.
+  @unsafe func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, bytes: inout UInt64) -> Int
+  /// Takes packets from the front and returns how many, adding their lengths to `bytes`; the others stay the caller's.
+  /// Never waits.
+  @unsafe func transmit(_ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant, bytes: inout UInt64) -> Int
+  /// A descriptor that becomes readable when packets arrive, for an idle worker to sleep on.
+  var descriptor: Int32? { get }
+  /// Queues whose packets carry a time of their own say when the next is due; nil when there are no more.
+  var nextArrival: Instant? { get }
+  /// Whether `nextArrival` says when packets are due.
+  var isTimed: Bool { get }
+  /// Whether no packet will ever come again.
+  var hasEnded: Bool { get }
+}
+
+extension PortQueue {
+  public var descriptor: Int32? { nil }
+  public var nextArrival: Instant? { nil }
+  public var isTimed: Bool { false }
+  public var hasEnded: Bool { false }
+}
+
+/// A network interface, or what stands in for one, with its queues.
+public protocol Port: AnyObject {
+  /// Number that packets carry as their ingress port.
+  var number: Int { get }
+  /// Queues; as many as the configuration asked for.
+  var queues: [any PortQueue] { get }
+  /// Counts that only the port knows: what the driver or the kernel lost.
+  var counters: [ElementCounter] { get }
+  /// Completes files and gives devices back. What it returns went wrong, in the user's words.
+  func close() -> [String]
+}
+
+extension Port {
+  public var counters: [ElementCounter] { [] }
+  public func close() -> [String] { [] }
+}

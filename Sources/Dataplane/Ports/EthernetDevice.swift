@@ -1,0 +1,108 @@
+import CDPDK
+public import Wire
+
+/// A DPDK ethdev: a NIC by its PCI address, or any virtual device by its description.
+@safe
+public final class EthernetDevice: Port {
+  /// How a device is opened.
+  public struct Options: Sendable {
+    /// Receive queues, and transmit queues.
+    public var queues = 1
+    /// Receive and transmit descriptors a queue; 0 leaves it to the driver.
+    public var descriptors = 0
+    /// Largest frame payload in bytes; 0 leaves it as it is.
+    public var mtu = 0
+    /// Whether frames for other stations are received.
+    public var promiscuous = true
+
+    /// The defaults.
+    public init() {}
+  }
+
+  public let number: Int
+  public let queues: [any PortQueue]
+  /// The device's hardware address.
+  public let address: MACAddress
+  private let device: UInt16
+
+  /// Probes, configures and starts a device.
+  /// - Parameter description: `0000:03:00.0`, or a virtual device such as `net_null0,copy=0`.
+  /// - Throws: `EnvironmentError` that says what is missing and what mends it.
+  public init(_ description: String, number: Int, options: Options, pool: PacketPool) throws(EnvironmentError) {
+    let found = unsafe nfv_device_probe(description)
+    guard found >= 0 else { throw Self.notFound(description, found) }
+    device = UInt16(found)
+    self.number = number
+    var info = unsafe nfv_device_info()
+    guard unsafe nfv_device_describe(device, &info) == 0 else {
+      throw EnvironmentError("device '\(description)' gives no description", remedy: "check its driver with dpdk-devbind.py -s")
+    }
+    address = unsafe MACAddress(rawValue: info.mac)
+    let limit = unsafe Int(min(info.max_rx_queues, info.max_tx_queues))
+    guard options.queues <= limit else {
+      nfv_device_remove(device)
+      throw EnvironmentError("device '\(description)' has \(limit) queues, not \(options.queues)", remedy: "lower 'queues'")
+    }
+    var settings = nfv_device_settings(
+      rx_queues: UInt16(options.queues), tx_queues: UInt16(options.queues),
+      rx_descriptors: UInt16(clamping: options.descriptors), tx_descriptors: UInt16(clamping: options.descriptors),
+      mtu: UInt16(clamping: options.mtu), promiscuous: options.promiscuous)
+    var step: UnsafePointer<CChar>?
+    let started = unsafe nfv_device_start(device, &settings, pool.pool, &step)
+    guard started == 0 else {
+      let what = unsafe step.map { unsafe String(cString: $0) } ?? "start"
+      nfv_device_remove(device)
+      throw EnvironmentError(
+        "device '\(description)' did not \(what) (\(describe(started)))",
+        remedy: "compare queues, descriptors and mtu with what the driver supports")
+    }
+    let device = device
+    queues = (0..<options.queues).map { DeviceQueue(device: device, queue: UInt16($0), port: UInt16(number)) }
+  }
+
+  private static func notFound(_ description: String, _ error: Int32) -> EnvironmentError {
+    let isPCI = description.contains(":") && !description.contains(",")
+    return EnvironmentError(
+      "no device '\(description)' (\(describe(error)))",
+      remedy: isPCI
+        ? "list devices with dpdk-devbind.py -s and bind this one with dpdk-devbind.py -b vfio-pci \(description)"
+        : "use a PCI address, or a virtual device such as net_tap0 whose driver is installed (apt-get install dpdk)")
+  }
+
+  public var counters: [ElementCounter] {
+    var read = nfv_device_counters()
+    guard unsafe nfv_device_counters_read(device, &read) == 0 else { return [] }
+    return [
+      ElementCounter("missed", read.rx_missed), ElementCounter("receiveErrors", read.rx_errors),
+      ElementCounter("noBuffer", read.rx_no_buffer), ElementCounter("transmitErrors", read.tx_errors),
+    ]
+  }
+
+  public func close() -> [String] {
+    nfv_device_remove(device)
+    return []
+  }
+}
+
+@safe
+final class DeviceQueue: PortQueue {
+  private let device: UInt16
+  private let queue: UInt16
+  private let port: UInt16
+
+  init(device: UInt16, queue: UInt16, port: UInt16) {
+    self.device = device
+    self.queue = queue
+    self.port = port
+  }
+
+  @unsafe
+  func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, bytes: inout UInt64) -> Int {
+    unsafe Int(nfv_device_receive(device, queue, port, slots, UInt16(limit), &bytes))
+  }
+
+  @unsafe
+  func transmit(_ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant, bytes: inout UInt64) -> Int {
+    unsafe Int(nfv_device_transmit(device, queue, slots, UInt16(count), &bytes))
+  }
+}

@@ -1,0 +1,175 @@
+import CDPDK
+
+/// A word by which one thread tells others to stop.
+@safe
+public final class StopFlag: @unchecked Sendable {
+  private let word: UnsafeMutablePointer<UInt64>
+
+  /// A flag that is not raised.
+  public init() {
+    unsafe word = .allocate(capacity: 1)
+    unsafe word.initialize(to: 0)
+  }
+
+  deinit { unsafe word.deallocate() }
+
+  /// Whether it was raised.
+  public var isRaised: Bool { unsafe nfv_load_relaxed(word) != 0 }
+  /// Raises it. Safe to call from a signal handler.
+  public func raise() { unsafe nfv_store_relaxed(word, 1) }
+}
+
+/// How a worker waits when there is nothing to do.
+public enum Polling: String, CaseIterable, Sendable {
+  /// Spins under load and sleeps when idle, on the ports' descriptors where they have one.
+  case adaptive
+  /// Never sleeps.
+  case busy
+}
+
+/// Runs a plan on the calling thread.
+public final class Worker: @unchecked Sendable {
+  /// What is run.
+  public let plan: Plan
+  private let polling: Polling
+  private let cpu: Int?
+  private let readers: ReaderDomain?
+
+  /// - Parameters:
+  ///   - cpu: The CPU to be pinned to; nil leaves the thread where the system puts it.
+  ///   - readers: The domain that the plan's snapshots belong to.
+  public init(plan: Plan, polling: Polling = .adaptive, cpu: Int? = nil, readers: ReaderDomain? = nil) {
+    self.plan = plan
+    self.polling = polling
+    self.cpu = cpu
+    self.readers = readers
+  }
+
+  /// How long it goes on for held packets after the last one came in.
+  static let drainNanoseconds: UInt64 = 1_000_000_000
+  /// Rounds without a packet after which an adaptive worker begins to sleep.
+  static let spinRounds = 2_000
+  /// How long an adaptive worker sleeps at most when it cannot wait for a descriptor: what a packet may have to wait
+  /// after a pause in the traffic.
+  static let longestNap = 200_000
+
+  /// Receives and processes until `stop` is raised, or all queues that end have ended; then drains.
+  /// - Returns: What elements reported as gone wrong.
+  public func run(until stop: StopFlag) -> [String] {
+    enterThread()
+    defer { leaveThread() }
+    let clock = LiveClock()
+    var engine = unsafe Engine(plan, ordered: false)
+    let receiving = receiveNodes
+    let sleeper = Sleeper(queues: receiving.map { plan.queue(at: $0) })
+    unsafe engine.context.now = clock.now
+    unsafe engine.start()
+    var idleRounds = 0
+    while !stop.isRaised {
+      unsafe engine.context.now = clock.now
+      var received = 0
+      for index in receiving { unsafe received += engine.receive(index) }
+      if received > 0 { unsafe engine.settle() }
+      if unsafe engine.nextWake <= engine.context.now { unsafe engine.fireWakes() }
+      readers?.quiescent(plan.worker)
+      if received > 0 || polling == .busy {
+        idleRounds = 0
+        continue
+      }
+      idleRounds += 1
+      if idleRounds < Self.spinRounds { continue }
+      if receiving.allSatisfy({ plan.queue(at: $0).hasEnded }) && isIdle(engine) { break }
+      _ = unsafe engine.countHeld()
+      readers?.offline(plan.worker)
+      sleeper.sleep(until: unsafe engine.nextWake, now: unsafe engine.context.now)
+      readers?.online(plan.worker)
+    }
+    let end = unsafe engine.context.now.advanced(by: Self.drainNanoseconds)
+    unsafe engine.settle()
+    while unsafe engine.countHeld() > 0 && engine.nextWake < end && engine.context.now < end {
+      unsafe engine.context.now = clock.now
+      unsafe engine.fireWakes()
+    }
+    return unsafe engine.finish()
+  }
+
+  /// Plays queues whose packets carry a time, as fast as it goes: time is theirs, and timers fire in between. Ends when
+  /// they end, or early when `stop` is raised.
+  /// - Parameter progress: Called now and then with the number of packets received so far.
+  /// - Returns: What elements reported as gone wrong.
+  public func replay(until stop: StopFlag, progress: (UInt64) -> Void = { _ in }) -> [String] {
+    enterThread()
+    defer { leaveThread() }
+    var engine = unsafe Engine(plan, ordered: true)
+    let receiving = receiveNodes
+    unsafe engine.context.now = nextArrival(of: receiving) ?? Instant(nanoseconds: 0)
+    unsafe engine.start()
+    unsafe engine.fireWakes()
+    var total: UInt64 = 0
+    var reported: UInt64 = 0
+    while !stop.isRaised, let arrival = nextArrival(of: receiving) {
+      unsafe advance(&engine, to: arrival)
+      for index in receiving {
+        let queue = plan.queue(at: index)
+        while let next = queue.nextArrival, unsafe next <= engine.context.now {
+          let count = unsafe engine.receive(index)
+          if count == 0 { break }
+          total += UInt64(count)
+          unsafe engine.settle()
+        }
+      }
+      unsafe engine.fireWakes()
+      readers?.quiescent(plan.worker)
+      if total - reported >= 65_536 {
+        reported = total
+        progress(total)
+      }
+    }
+    let end = unsafe engine.context.now.advanced(by: Self.replayDrainNanoseconds)
+    while unsafe engine.countHeld() > 0 && engine.nextWake <= end {
+      unsafe advance(&engine, to: engine.nextWake)
+    }
+    progress(total)
+    return unsafe engine.finish()
+  }
+
+  /// How long virtual time goes on for held packets after the last one came in.
+  static let replayDrainNanoseconds: UInt64 = 3_600_000_000_000
+
+  private func advance(_ engine: inout Engine, to instant: Instant) {
+    while unsafe engine.nextWake <= instant {
+      unsafe engine.context.now = max(engine.context.now, engine.nextWake)
+      unsafe engine.fireWakes()
+    }
+    // Captures may go back in time; the clock does not.
+    unsafe engine.context.now = max(engine.context.now, instant)
+  }
+
+  private func isIdle(_ engine: borrowing Engine) -> Bool { unsafe engine.nextWake == .never }
+
+  private var receiveNodes: [Int] {
+    plan.roles.indices.filter { index in
+      if case .receive = plan.roles[index] { true } else { false }
+    }
+  }
+
+  private func nextArrival(of receiving: [Int]) -> Instant? {
+    var earliest: Instant?
+    for index in receiving {
+      guard let next = plan.queue(at: index).nextArrival else { continue }
+      if earliest == nil || next < earliest! { earliest = next }
+    }
+    return earliest
+  }
+
+  private func enterThread() {
+    nfv_thread_register()
+    unsafe nfv_thread_name("nfvrun-\(plan.worker)")
+    if let cpu { nfv_thread_pin(UInt32(cpu)) }
+    readers?.online(plan.worker)
+  }
+
+  private func leaveThread() {
+    readers?.offline(plan.worker)
+  }
+}
