@@ -1,0 +1,58 @@
+/// A setting as the reference and the JSON Schema show it; recorded where an element takes it.
+public struct SettingRecord: Sendable {
+  /// How the value stands in the YAML.
+  public enum Shape: Sendable {
+    /// One value.
+    case value
+    /// A mapping with the nested settings.
+    case nested
+    /// A list of mappings with the nested settings.
+    case list
+    /// A mapping whose keys the user chooses.
+    case map
+  }
+
+  /// The key.
+  public var key: String
+  /// What a value looks like.
+  public var schema: ValueSchema
+  /// What it means.
+  public var help: String
+  /// Whether it must be given.
+  public var isRequired: Bool
+  /// What holds when it is not given.
+  public var defaultText: String?
+  /// The allowed range, for people.
+  public var range: String?
+  /// How the value stands in the YAML.
+  public var shape = Shape.value
+  /// Whether the element can be given this value alone in place of a mapping.
+  public var isShorthand = false
+  /// The settings of each mapping of a nested or list shape.
+  public var nested: [SettingRecord] = []
+
+  /// Members of a JSON Schema object for the value, as JSON text.
+  public var jsonSchema: String {
+    let described = #""description": "\#(help.replacing("\"", with: "\\\""))""#
+    switch shape {
+    case .value: return "\(described), \(schema.jsonSchema)"
+    case .map: return #"\#(described), "type": "object", "additionalProperties": {\#(schema.jsonSchema)}"#
+    case .nested: return "\(described), \(Self.objectSchema(nested))"
+    case .list: return #"\#(described), "type": "array", "items": {\#(Self.objectSchema(nested))}"#
+    }
+  }
+
+  /// Members of a JSON Schema object for a mapping with these settings.
+  public static func objectSchema(_ records: [SettingRecord]) -> String {
+    let properties = records.map { #""\#($0.key)": {\#($0.jsonSchema)}"# }.joined(separator: ", ")
+    let required = records.filter(\.isRequired).map { "\"\($0.key)\"" }.joined(separator: ", ")
+    return #""type": "object", "additionalProperties": false, "properties": {\#(properties)}"#
+      + (required.isEmpty ? "" : #", "required": [\#(required)]"#)
+  }
+}
+
+extension String {
+  func replacing(_ character: Character, with text: String) -> String {
+    map { $0 == character ? text : String($0) }.joined()
+  }
+}

@@ -1,0 +1,206 @@
+/// What a setting's value looks like, for the reference and for editors.
+public struct ValueSchema: Sendable {
+  /// The name for people: `prefix`, `duration`, `list of port range`.
+  public var name: String
+  /// A value that is valid.
+  public var example: String
+  /// Members of a JSON Schema object, as JSON text: `"type": "string"`.
+  public var jsonSchema: String
+
+  /// Describes a kind of value.
+  public init(_ name: String, example: String, jsonSchema: String = #""type": "string""#) {
+    self.name = name
+    self.example = example
+    self.jsonSchema = jsonSchema
+  }
+}
+
+/// A type that settings can have.
+public protocol SettingValue {
+  /// What it looks like.
+  static var schema: ValueSchema { get }
+  /// Stands in for a value that is missing or wrong, until the mistake is reported.
+  static var placeholder: Self { get }
+  /// Reads a value; the error says what is expected.
+  init(setting node: YAMLNode, context: SettingContext) throws(ConfigurationError)
+}
+
+/// Where a setting is read.
+public struct SettingContext: Sendable {
+  /// Folder of the pipeline's file, that file names are relative to.
+  public var folder: String
+
+  /// A context for files in `folder`.
+  public init(folder: String) { self.folder = folder }
+}
+
+extension SettingValue {
+  /// The error for a node that is no such value.
+  static func mismatch(_ node: YAMLNode, detail: String? = nil) -> ConfigurationError {
+    let expected = "give \(schema.name), such as \(schema.example)"
+    return node.error("\(node.typeName) is no \(schema.name)\(detail.map { ": \($0)" } ?? "")", expected)
+  }
+}
+
+/// A value that is written as one word and read by a failable initialiser.
+public protocol TextSetting: SettingValue {
+  /// Reads the word.
+  init?(settingText text: String)
+}
+
+extension TextSetting {
+  public init(setting node: YAMLNode, context: SettingContext) throws(ConfigurationError) {
+    guard let text = node.scalar, let value = Self(settingText: text) else { throw Self.mismatch(node) }
+    self = value
+  }
+}
+
+extension TextSetting where Self: LosslessStringConvertible {
+  public init?(settingText text: String) { self.init(text) }
+}
+
+extension String: SettingValue {
+  public static var schema: ValueSchema { ValueSchema("text", example: "some text") }
+  public static var placeholder: String { "" }
+  public init(setting node: YAMLNode, context: SettingContext) throws(ConfigurationError) {
+    guard let text = node.scalar, !node.isNull else { throw Self.mismatch(node) }
+    self = text
+  }
+}
+
+extension Bool: TextSetting {
+  public static var schema: ValueSchema { ValueSchema("yes or no", example: "yes", jsonSchema: #""type": "boolean""#) }
+  public static var placeholder: Bool { false }
+  public init?(settingText text: String) {
+    switch text.lowercased() {
+    case "true", "yes", "on": self = true
+    case "false", "no", "off": self = false
+    default: return nil
+    }
+  }
+}
+
+extension SettingValue where Self: FixedWidthInteger {
+  public static var schema: ValueSchema {
+    ValueSchema("number from \(Self.min) to \(Self.max)", example: "8", jsonSchema: #""type": "integer""#)
+  }
+  public static var placeholder: Self { 1 }
+  public init(setting node: YAMLNode, context: SettingContext) throws(ConfigurationError) {
+    guard let text = node.scalar else { throw Self.mismatch(node) }
+    let digits = text.filter { $0 != "_" }
+    let value = digits.hasPrefix("0x") ? Self(digits.dropFirst(2), radix: 16) : Self(digits)
+    guard let value else { throw Self.mismatch(node) }
+    self = value
+  }
+}
+
+extension Int: SettingValue {
+  public static var schema: ValueSchema { ValueSchema("whole number", example: "8", jsonSchema: #""type": "integer""#) }
+}
+extension Int64: SettingValue {}
+extension UInt: SettingValue {}
+extension UInt8: SettingValue {}
+extension UInt16: SettingValue {}
+extension UInt32: SettingValue {}
+extension UInt64: SettingValue {}
+
+extension Double: TextSetting {
+  public static var schema: ValueSchema { ValueSchema("number", example: "0.5", jsonSchema: #""type": "number""#) }
+  public static var placeholder: Double { 1 }
+  public init?(settingText text: String) {
+    guard let value = Double(text), value.isFinite else { return nil }
+    self = value
+  }
+}
+
+extension Array: SettingValue where Element: SettingValue {
+  public static var schema: ValueSchema {
+    let one = Element.schema
+    return ValueSchema(
+      "list of \(one.name)", example: "[\(one.example)]", jsonSchema: #""type": "array", "items": {\#(one.jsonSchema)}"#)
+  }
+  public static var placeholder: [Element] { [] }
+  public init(setting node: YAMLNode, context: SettingContext) throws(ConfigurationError) {
+    // One value stands for a list of one.
+    guard let members = node.sequence else {
+      guard !node.isNull else { throw Self.mismatch(node) }
+      self = [try Element(setting: node, context: context)]
+      return
+    }
+    var values: [Element] = []
+    var mistakes: [Diagnostic] = []
+    for member in members {
+      do throws(ConfigurationError) {
+        values.append(try Element(setting: member, context: context))
+      } catch {
+        mistakes += error.diagnostics
+      }
+    }
+    guard mistakes.isEmpty else { throw ConfigurationError(mistakes) }
+    self = values
+  }
+}
+
+/// An enumeration whose raw values are the words of the configuration.
+public protocol SettingChoice: SettingValue, RawRepresentable<String>, CaseIterable {}
+
+extension SettingChoice {
+  public static var schema: ValueSchema {
+    let words = allCases.map(\.rawValue)
+    return ValueSchema(
+      words.joined(separator: " | "), example: words[0],
+      jsonSchema: #""enum": [\#(words.map { "\"\($0)\"" }.joined(separator: ", "))]"#)
+  }
+  public static var placeholder: Self { allCases.first! }
+  public init(setting node: YAMLNode, context: SettingContext) throws(ConfigurationError) {
+    let words = Self.allCases.map(\.rawValue)
+    guard let text = node.scalar else { throw Self.mismatch(node) }
+    guard let value = Self(rawValue: text) else {
+      throw node.error("\(node.typeName) is none of \(words.joined(separator: ", "))", remedy(for: text, among: words))
+    }
+    self = value
+  }
+}
+
+/// A file named in a pipeline; relative names start from the pipeline's folder.
+public struct FileSetting: SettingValue, Hashable, Sendable {
+  /// The path to open.
+  public let path: String
+  /// Where it is named.
+  public let range: SourceRange?
+
+  /// A file by its path.
+  public init(path: String, range: SourceRange? = nil) {
+    self.path = path
+    self.range = range
+  }
+
+  public static var schema: ValueSchema { ValueSchema("file", example: "routes.txt") }
+  public static var placeholder: FileSetting { FileSetting(path: "/dev/null") }
+  public init(setting node: YAMLNode, context: SettingContext) throws(ConfigurationError) {
+    guard let text = node.scalar, !text.isEmpty else { throw Self.mismatch(node) }
+    path = text.hasPrefix("/") || context.folder.isEmpty ? text : "\(context.folder)/\(text)"
+    range = node.range
+  }
+}
+
+/// The name of another element of the graph.
+public struct ElementReference: SettingValue, Hashable, Sendable {
+  /// The name.
+  public let name: String
+  /// Where it is written.
+  public let range: SourceRange?
+
+  public static var schema: ValueSchema { ValueSchema("element", example: "nat") }
+  public static var placeholder: ElementReference { ElementReference(name: "", range: nil) }
+
+  init(name: String, range: SourceRange?) {
+    self.name = name
+    self.range = range
+  }
+
+  public init(setting node: YAMLNode, context: SettingContext) throws(ConfigurationError) {
+    guard let text = node.scalar, !text.isEmpty else { throw Self.mismatch(node) }
+    self.init(name: text, range: node.range)
+  }
+}

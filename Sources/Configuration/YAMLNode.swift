@@ -1,0 +1,57 @@
+/// A node of a YAML document with its place in the file.
+public struct YAMLNode: Sendable {
+  /// What a node is.
+  public indirect enum Kind: Sendable {
+    /// Text; `isPlain` when it is not quoted.
+    case scalar(String, isPlain: Bool)
+    /// A list.
+    case sequence([YAMLNode])
+    /// Keys and values in the order of the file; keys are unique scalars.
+    case mapping([(key: YAMLNode, value: YAMLNode)])
+  }
+
+  /// What it is.
+  public var kind: Kind
+  /// Where it is.
+  public var range: SourceRange
+
+  /// A node at a place.
+  public init(_ kind: Kind, _ range: SourceRange) {
+    self.kind = kind
+    self.range = range
+  }
+
+  /// The text of a scalar.
+  public var scalar: String? { if case .scalar(let text, _) = kind { text } else { nil } }
+  /// Whether this is an empty or null scalar, as behind `key:`.
+  public var isNull: Bool {
+    if case .scalar(let text, true) = kind { text.isEmpty || text == "~" || text == "null" } else { false }
+  }
+  /// The members of a sequence.
+  public var sequence: [YAMLNode]? { if case .sequence(let members) = kind { members } else { nil } }
+  /// The members of a mapping.
+  public var mapping: [(key: YAMLNode, value: YAMLNode)]? { if case .mapping(let members) = kind { members } else { nil } }
+
+  /// The value at a key of a mapping.
+  public subscript(key: String) -> YAMLNode? { mapping?.first { $0.key.scalar == key }?.value }
+
+  /// What it is, for messages.
+  public var typeName: String {
+    switch kind {
+    case .scalar(let text, _): isNull ? "nothing" : "'\(text.prefix(40))'"
+    case .sequence: "a list"
+    case .mapping: "a mapping"
+    }
+  }
+
+  /// The stretch of `length` characters at `offset` in a scalar's text.
+  public func part(offset: Int, length: Int) -> SourceRange {
+    if case .scalar(_, let isPlain) = kind { return range.part(offset: offset + (isPlain ? 0 : 1), length: length) }
+    return range
+  }
+
+  /// A mistake at this node.
+  public func error(_ message: String, _ remedy: String) -> ConfigurationError {
+    ConfigurationError(range, message, remedy: remedy)
+  }
+}
