@@ -18,15 +18,16 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "coalesce.h"
 #include "segment.h"
 
 #ifndef PACKET_FANOUT_FLAG_IGNORE_OUTGOING
 #define PACKET_FANOUT_FLAG_IGNORE_OUTGOING 0x4000
 #endif
 
-// Receiving uses TPACKET_V2, whose frames are seen the moment they arrive: over veth, 5 us after they were sent (median;
-// 17 to 23 us at the 99th percentile). TPACKET_V3 hands over a block when it is full or its timer runs out: 0.4 to 0.5 ms
-// and 1.0 ms with the shortest timer, and that at each hop.
+// Receiving uses TPACKET_V2, whose frames are seen the moment they arrive: over veth, 5 us after they were sent
+// (median; 17 to 23 us at the 99th percentile). TPACKET_V3 hands over a block when it is full or its timer runs out:
+// 0.4 to 0.5 ms and 1.0 ms with the shortest timer, and that at each hop.
 //
 // A slot holds a frame of the MTU. Longer ones, super-frames above all, are cut off in the ring and kept whole on the
 // socket's queue (PACKET_COPY_THRESH), in the ring's order, where recv(2) gets them: one system call and one copy for
@@ -56,6 +57,8 @@ enum {
   BURST = 256,
   PARTS = 1024,
   LOOK_AHEAD = 32,
+  /// In hundredths of a second.
+  COALESCE_PAUSE = 100,
 };
 
 struct nfv_packet_socket {
@@ -81,11 +84,18 @@ struct nfv_packet_socket {
   uint8_t *gathered;
   struct mmsghdr *messages;
   struct iovec *parts;
+  /// What each message stands for; without coalescing, one packet and no offload header.
+  nfv_run *runs;
+  uint16_t *packets;
+  bool coalesce;
+  /// Until when to leave it, because the interface refused a super-frame.
+  uint64_t coalesce_again;
 
   int interface_index;
   uint16_t fanout_group;
   char interface[IFNAMSIZ];
   size_t ring_size;
+  /// A hundredth of a second.
   uint64_t check_interval;
   nfv_packet_socket_counters counters;
   nfv_segmenter segmenter;
@@ -282,7 +292,8 @@ static bool set_up_ring(nfv_packet_socket *self, uint32_t wanted, report report)
   return true;
 }
 
-static bool set_option(nfv_packet_socket *self, int descriptor, int option, int value, const char *what, report report) {
+static bool set_option(
+    nfv_packet_socket *self, int descriptor, int option, int value, const char *what, report report) {
   if (setsockopt(descriptor, SOL_PACKET, option, &value, sizeof value) == 0) return true;
   say(report, "%s: this kernel does not offer %s (%s); use Linux 4.20 or later", self->interface, what,
       strerror(errno));
@@ -329,8 +340,11 @@ static bool set_up(nfv_packet_socket *self, const nfv_packet_socket_settings *se
   self->gathered = malloc(LONGEST_FRAME);
   self->messages = calloc(BURST, sizeof *self->messages);
   self->parts = calloc(PARTS, sizeof *self->parts);
+  self->packets = calloc(BURST, sizeof *self->packets);
+  self->coalesce = settings->coalesce;
+  if (self->coalesce) self->runs = calloc(BURST, sizeof *self->runs);
   if (self->oversized == NULL || self->assembled == NULL || self->gathered == NULL || self->messages == NULL ||
-      self->parts == NULL) {
+      self->parts == NULL || self->packets == NULL || (self->coalesce && self->runs == NULL)) {
     say(report, "%s: out of memory", self->interface);
     return false;
   }
@@ -340,6 +354,7 @@ static bool set_up(nfv_packet_socket *self, const nfv_packet_socket_settings *se
       !set_option(self, self->rx, PACKET_COPY_THRESH, 1, "PACKET_COPY_THRESH", report) ||
       !set_option(self, self->rx, PACKET_IGNORE_OUTGOING, 1, "PACKET_IGNORE_OUTGOING", report) ||
       !set_option(self, self->tx, PACKET_QDISC_BYPASS, 1, "PACKET_QDISC_BYPASS", report) ||
+      !set_option(self, self->tx, PACKET_VNET_HDR, self->coalesce, "offload headers (PACKET_VNET_HDR)", report) ||
       !set_up_ring(self, settings->rx_frames, report)) {
     return false;
   }
@@ -412,6 +427,8 @@ void nfv_packet_socket_close(nfv_packet_socket *socket) {
   free(socket->gathered);
   free(socket->messages);
   free(socket->parts);
+  free(socket->runs);
+  free(socket->packets);
   free(socket);
 }
 
@@ -625,29 +642,72 @@ static bool is_too_long(nfv_packet_socket *self, const nfv_mbuf *mbuf) {
   return exceeds(self, mbuf);
 }
 
-/// Describes packets from the front to the kernel. Stops at one that is too long, so that a burst's good packets are a
-/// prefix. Returns how many it described.
-static uint16_t gather(nfv_packet_socket *self, nfv_mbuf **mbufs, uint16_t count) {
+/// Messages for the kernel that describe packets from the front.
+typedef struct description {
+  uint16_t messages;
+  uint16_t packets;
+} description;
+
+static struct iovec part_of(const nfv_mbuf *mbuf, uint32_t from) {
+  return (struct iovec){nfv_mbuf_data(mbuf) + from, mbuf->data_length - from};
+}
+
+static void finish_run(nfv_packet_socket *self, const description *done) {
+  if (!self->coalesce || done->messages == 0) return;
+  nfv_run *run = &self->runs[done->messages - 1];
+  if (run->count < 2) return;
+  nfv_run_finish(run);
+  struct iovec *parts = self->messages[done->messages - 1].msg_hdr.msg_iov;
+  parts[0].iov_base = &run->offload;
+  parts[1].iov_base = run->headers;
+}
+
+/// Describes packets from the front. Stops at one that is too long, so that a burst's good packets are a prefix.
+static description describe(nfv_packet_socket *self, nfv_mbuf **mbufs, uint16_t count) {
+  static const struct virtio_net_hdr no_offload;
+  bool coalesce = self->coalesce && nfv_tsc() >= self->coalesce_again;
   uint32_t used = 0;
-  uint16_t done = 0;
-  for (; done < count; done++) {
-    nfv_mbuf *mbuf = mbufs[done];
+  description done = {0, 0};
+  for (; done.packets < count; done.packets++) {
+    nfv_mbuf *mbuf = mbufs[done.packets];
     if (is_too_long(self, mbuf)) break;
-    struct msghdr *message = &self->messages[done].msg_hdr;
-    message->msg_iov = self->parts + used;
-    if (mbuf->segment_count > PARTS - used) {
-      if (done > 0) break;
-      if (!nfv_read(mbuf, 0, mbuf->packet_length, self->gathered)) break;
-      self->parts[0] = (struct iovec){self->gathered, mbuf->packet_length};
-      message->msg_iovlen = 1;
-      return 1;
+    // Besides its segments, a packet may need the offload header, and its headers apart from its payload.
+    if (mbuf->segment_count + 2u > PARTS - used) {
+      if (done.packets > 0 || !nfv_read(mbuf, 0, mbuf->packet_length, self->gathered)) break;
+      self->parts[0] = (struct iovec){(void *)&no_offload, sizeof no_offload};
+      self->parts[1] = (struct iovec){self->gathered, mbuf->packet_length};
+      self->messages[0].msg_hdr.msg_iov = self->parts + (self->coalesce ? 0 : 1);
+      self->messages[0].msg_hdr.msg_iovlen = self->coalesce ? 2 : 1;
+      self->packets[0] = 1;
+      return (description){1, 1};
     }
+    bool contiguous = mbuf->segment_count == 1;
+    if (coalesce && contiguous && done.messages > 0 &&
+        nfv_run_extend(&self->runs[done.messages - 1], nfv_mbuf_data(mbuf), mbuf->data_length)) {
+      self->parts[used++] = part_of(mbuf, self->runs[done.messages - 1].headers_length);
+      self->messages[done.messages - 1].msg_hdr.msg_iovlen++;
+      self->packets[done.messages - 1]++;
+      continue;
+    }
+    finish_run(self, &done);
+
     uint32_t first = used;
-    for (const nfv_mbuf *part = mbuf; part != NULL; part = part->next) {
-      self->parts[used++] = (struct iovec){nfv_mbuf_data(part), part->data_length};
+    if (self->coalesce) {
+      nfv_run *run = &self->runs[done.messages];
+      run->count = 0;
+      if (coalesce && contiguous) nfv_run_begin(run, nfv_mbuf_data(mbuf), mbuf->data_length);
+      self->parts[used++] = (struct iovec){(void *)&no_offload, sizeof no_offload};
+      if (run->count > 0) self->parts[used++] = (struct iovec){nfv_mbuf_data(mbuf), run->headers_length};
+      self->parts[used++] = part_of(mbuf, run->count > 0 ? run->headers_length : 0);
+    } else {
+      self->parts[used++] = part_of(mbuf, 0);
     }
-    message->msg_iovlen = used - first;
+    for (const nfv_mbuf *part = mbuf->next; part != NULL; part = part->next) self->parts[used++] = part_of(part, 0);
+    self->messages[done.messages].msg_hdr.msg_iov = self->parts + first;
+    self->messages[done.messages].msg_hdr.msg_iovlen = used - first;
+    self->packets[done.messages++] = 1;
   }
+  finish_run(self, &done);
   return done;
 }
 
@@ -657,9 +717,9 @@ static uint64_t lengths(nfv_mbuf **mbufs, uint16_t count) {
   return sum;
 }
 
-/// Decides what to do about the packets at the front when the first of them was refused. Returns how many to drop; 0
+/// Decides what to do about the packets at the front when the first message was refused. Returns how many to drop; 0
 /// when they are to be offered again.
-static uint16_t refuse(nfv_packet_socket *self, int error, uint16_t count_offered) {
+static uint16_t refuse(nfv_packet_socket *self, int error, uint16_t offered) {
   switch (error) {
   case EAGAIN:
   case EINTR:
@@ -682,33 +742,43 @@ static uint16_t refuse(nfv_packet_socket *self, int error, uint16_t count_offere
     count(&self->counters.tx_errors, 1);
     return 1;
   }
-  count(&self->counters.tx_down, count_offered);
-  return count_offered;
+  count(&self->counters.tx_down, offered);
+  return offered;
 }
+
+static bool is_unreachable(int error) { return error == ENETDOWN || error == ENXIO || error == ENODEV; }
 
 uint16_t nfv_packet_socket_transmit(nfv_packet_socket *socket, nfv_mbuf **mbufs, uint16_t offered, uint64_t *bytes) {
   uint16_t taken = 0;
   while (taken < offered) {
     nfv_mbuf **front = mbufs + taken;
     uint16_t left = (uint16_t)(offered - taken);
-    uint16_t described = gather(socket, front, left < BURST ? left : BURST);
-    if (described == 0) {
+    description described = describe(socket, front, left < BURST ? left : BURST);
+    if (described.packets == 0) {
       count(&socket->counters.tx_too_long, 1);
       nfv_free(front, 1);
       taken++;
       continue;
     }
-    int sent = sendmmsg(socket->tx, socket->messages, described, MSG_DONTWAIT);
+    int sent = sendmmsg(socket->tx, socket->messages, described.messages, MSG_DONTWAIT);
+    int error = errno;
     if (sent > 0) {
-      *bytes += lengths(front, (uint16_t)sent);
-      nfv_free(front, (unsigned)sent);
-      taken += (uint16_t)sent;
-      if (sent == described) continue;
+      uint16_t packets = 0;
+      for (int i = 0; i < sent; i++) packets += socket->packets[i];
+      *bytes += lengths(front, packets);
+      nfv_free(front, packets);
+      taken += packets;
+      if (packets == described.packets) continue;
       // The next call tells why the rest was refused.
       count(&socket->counters.tx_busy, 1);
       break;
     }
-    uint16_t dropped = refuse(socket, errno, described);
+    // An interface without segmentation offload refuses super-frames as if it were busy.
+    if (socket->packets[0] > 1 && error != EAGAIN && !is_unreachable(error)) {
+      socket->coalesce_again = nfv_tsc() + COALESCE_PAUSE * socket->check_interval;
+      continue;
+    }
+    uint16_t dropped = refuse(socket, error, described.packets);
     if (dropped == 0) {
       count(&socket->counters.tx_busy, 1);
       break;

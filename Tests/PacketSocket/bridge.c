@@ -1,6 +1,6 @@
 /// Forwards everything between two interfaces, and tells the counters when it ends (SIGTERM, SIGINT).
 ///
-///     bridge INTERFACE INTERFACE QUEUES BUFFERS
+///     bridge INTERFACE INTERFACE QUEUES BUFFERS [coalesce]
 #include "packet_socket.h"
 
 #include <poll.h>
@@ -16,17 +16,17 @@ static void stop(int signal) {
   stopping = 1;
 }
 
-static nfv_packet_socket *open_queue(const char *interface, bool fanout, uint16_t group) {
+static nfv_packet_socket *open_queue(const char *interface, bool fanout, uint16_t group, bool coalesce) {
   char message[1024];
   nfv_packet_socket_settings settings = {
-      .interface = interface, .promiscuous = true, .fanout = fanout, .fanout_group = group};
+      .interface = interface, .promiscuous = true, .fanout = fanout, .fanout_group = group, .coalesce = coalesce};
   nfv_packet_socket *queue = nfv_packet_socket_open(&settings, message, sizeof message);
   if (message[0] != 0) fprintf(stderr, "%s: %s\n", queue == NULL ? "error" : "warning", message);
   return queue;
 }
 
 int main(int count, char **arguments) {
-  if (count != 5) return 2;
+  if (count != 5 && count != 6) return 2;
   unsigned queues = (unsigned)atoi(arguments[3]), buffers = (unsigned)atoi(arguments[4]);
   if (queues < 1 || queues > QUEUES_MOST) return 2;
   const char *eal[] = {"--no-huge", "--no-shconf", "--no-pci", "-m", "64", "--no-telemetry", "--log-level=4"};
@@ -48,7 +48,7 @@ int main(int count, char **arguments) {
   for (int side = 0; side < 2; side++) {
     uint16_t group = 0;
     for (unsigned i = 0; i < queues; i++) {
-      nfv_packet_socket *queue = open_queue(arguments[1 + side], queues > 1, group);
+      nfv_packet_socket *queue = open_queue(arguments[1 + side], queues > 1, group, count == 6);
       if (queue == NULL) return 1;
       group = nfv_packet_socket_fanout_group(queue);
       sockets[side][i] = queue;
@@ -91,8 +91,8 @@ int main(int count, char **arguments) {
     for (unsigned i = 0; i < queues; i++) {
       nfv_packet_socket_counters c;
       nfv_packet_socket_counters_read(sockets[side][i], &c);
-      printf("%s queue %u received %lu kernel_dropped %lu truncated %lu malformed %lu gso_unsupported %lu no_buffer %lu "
-             "starved %lu gso %lu too_long %lu down %lu errors %lu busy %lu\n",
+      printf("%s queue %u received %lu kernel_dropped %lu truncated %lu malformed %lu gso_unsupported %lu "
+             "no_buffer %lu starved %lu gso %lu too_long %lu down %lu errors %lu busy %lu\n",
              arguments[1 + side], i, received[side][i], c.rx_kernel_dropped, c.rx_truncated, c.rx_malformed,
              c.rx_gso_unsupported, c.rx_no_buffer, c.rx_starved, c.rx_gso, c.tx_too_long, c.tx_down, c.tx_errors,
              c.tx_busy);

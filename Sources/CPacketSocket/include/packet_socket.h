@@ -27,6 +27,10 @@ typedef struct nfv_packet_socket_settings {
   /// uses: open the first queue so, ask `nfv_packet_socket_fanout_group`, and pass that to the others. Two processes
   /// that use the same number on the same interface share its traffic.
   uint16_t fanout_group;
+  /// Whether to give consecutive segments of a TCP connection to the kernel as one super-frame. The interface, or a host
+  /// behind a veth pair that takes them so, cuts exactly the same segments from it again. Damaged segments are left out.
+  /// Captures on this interface then show super-frames.
+  bool coalesce;
   /// Frames that the receive ring holds. 0: 4096, or as many as fit in 16 MB, but at least 512.
   uint32_t rx_frames;
 } nfv_packet_socket_settings;
@@ -83,8 +87,8 @@ void nfv_packet_socket_counters_read(nfv_packet_socket *socket, nfv_packet_socke
 /// A descriptor for poll(2) with POLLIN. Never read, write or close it. POLLERR stays set until
 /// `nfv_packet_socket_clear_error`.
 int nfv_packet_socket_descriptor(const nfv_packet_socket *socket);
-/// Takes the error that poll(2) tells of by POLLERR; returns it as a negative errno, or 0. -ENETDOWN: the interface went
-/// down. Receiving resumes by itself when it is up again.
+/// Takes the error that poll(2) tells of by POLLERR; returns it as a negative errno, or 0. -ENETDOWN: the interface
+/// went down. Receiving resumes by itself when it is up again.
 int nfv_packet_socket_clear_error(nfv_packet_socket *socket);
 /// The fanout group; 0 without fanout.
 uint16_t nfv_packet_socket_fanout_group(const nfv_packet_socket *socket);
