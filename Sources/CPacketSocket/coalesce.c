@@ -59,7 +59,8 @@ static bool checksums_are_good(const nfv_run *run, const uint8_t *frame, uint32_
   const uint8_t *header = frame + run->network;
   if (!run->ipv6 && fold(add_bytes(0, header, 4 * (header[0] & 15u))) != 0xffff) return false;
   uint32_t covered = length - run->transport;
-  return fold(add_bytes(addresses_and_protocol(run, frame) + htonl(covered), frame + run->transport, covered)) == 0xffff;
+  uint64_t pseudo_header = addresses_and_protocol(run, frame) + htonl(covered);
+  return fold(add_bytes(pseudo_header, frame + run->transport, covered)) == 0xffff;
 }
 
 /// Takes note of what the last segment says about the next.

