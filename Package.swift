@@ -28,11 +28,12 @@ let package = Package(
   products: [
     .library(name: "Dataplane", targets: ["Dataplane", "Wire", "Configuration", "Tables"]),
     .library(name: "Elements", targets: ["Elements"]),
+    .library(name: "Commands", targets: ["Commands"]),
+    .executable(name: "nfvrun", targets: ["nfvrun"]),
     .library(name: "TestKit", targets: ["TestKit"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
   ],
   targets: [
     .systemLibrary(name: "CLibYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
@@ -46,6 +47,15 @@ let package = Package(
     .target(name: "Tables", dependencies: ["Wire"], swiftSettings: safe),
     .target(name: "Elements", dependencies: ["Dataplane", "Tables", "Wire", "Configuration"], path: "Elements", swiftSettings: safe),
     .target(name: "Dataplane", dependencies: ["CDPDK", "CPacketSocket", "CPcap", "Wire", "Configuration"], swiftSettings: safe),
+    .target(name: "Assembly", dependencies: ["Dataplane", "Configuration"], swiftSettings: safe),
+    .target(name: "Control", dependencies: ["Assembly", "Dataplane", "Configuration"], swiftSettings: safe),
+    .target(
+      name: "Commands",
+      dependencies: [
+        "Assembly", "Control", "Dataplane", "Configuration", "Elements",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], swiftSettings: safe),
+    .executableTarget(name: "nfvrun", dependencies: ["Commands"], swiftSettings: safe),
     .target(
       name: "TestKit", dependencies: ["Dataplane", "Wire", "Configuration"], path: "Tests/TestKit", swiftSettings: safe),
     .testTarget(name: "TablesTests", dependencies: ["Tables"], swiftSettings: safe),

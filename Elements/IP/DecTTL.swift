@@ -26,6 +26,7 @@ public struct DecTTL: PacketElement, ~Copyable {
         - ttl.expired -> drop
       """)
   public static let needs = HeaderState.ip
+  public static let boundsLoops = true
 
   private let multicast: Bool
 

@@ -74,7 +74,11 @@ int nfv_eal_init(int count, const char *const *arguments, char *log, size_t log_
   size_t length = 0;
   FILE *stream = open_memstream(&text, &length);
   if (stream != NULL) rte_openlog_stream(stream);
+  cpu_set_t cpus;
+  pthread_getaffinity_np(pthread_self(), sizeof cpus, &cpus);
   int result = rte_eal_init(count + 1, argv);
+  // EAL pins its main thread, and the threads it starts would inherit that.
+  pthread_setaffinity_np(pthread_self(), sizeof cpus, &cpus);
   int error = result < 0 ? (rte_errno != 0 ? -rte_errno : -EINVAL) : reserve_sequence();
   rte_openlog_stream(NULL);
   if (stream != NULL) {
@@ -88,8 +92,30 @@ int nfv_eal_init(int count, const char *const *arguments, char *log, size_t log_
 
 void nfv_eal_cleanup(void) { rte_eal_cleanup(); }
 uint64_t nfv_tsc_hz(void) { return rte_get_tsc_hz(); }
+
+unsigned long nfv_free_huge_pages(void) {
+  unsigned long free_pages = 0;
+  char line[128];
+  FILE *file = fopen("/proc/meminfo", "r");
+  if (file == NULL) return 0;
+  while (fgets(line, sizeof line, file) != NULL) {
+    if (sscanf(line, "HugePages_Free: %lu", &free_pages) == 1) break;
+  }
+  fclose(file);
+  return free_pages;
+}
+
 int nfv_thread_register(void) { return rte_lcore_id() != LCORE_ID_ANY || rte_thread_register() == 0 ? 0 : -rte_errno; }
 void nfv_thread_unregister(void) { rte_thread_unregister(); }
+
+unsigned nfv_first_cpu(void) {
+  cpu_set_t cpus;
+  if (pthread_getaffinity_np(pthread_self(), sizeof cpus, &cpus) != 0) return 0;
+  for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+    if (CPU_ISSET(cpu, &cpus)) return cpu;
+  }
+  return 0;
+}
 
 int nfv_thread_pin(unsigned cpu) {
   if (cpu >= CPU_SETSIZE) return -EINVAL;

@@ -21,6 +21,9 @@ public struct NodeCounters: Sendable {
   /// Packets that the element keeps for later.
   public var held: UInt64 = 0
 
+  /// Nothing counted.
+  public init() {}
+
   /// All packets dropped here.
   public var dropped: UInt64 { drops.values.reduce(0, +) }
 

@@ -32,6 +32,10 @@ public protocol Element: ~Copyable {
   /// What must be known of packets at the sole input.
   static var needs: HeaderState { get }
 
+  /// Whether packets cannot go round a loop through this element without end, since it wears them out or holds them
+  /// back.
+  static var boundsLoops: Bool { get }
+
   /// Makes an instance from what the configuration says. Leftover settings are refused by the caller.
   init(_ settings: inout Settings) throws(ConfigurationError)
 
@@ -84,6 +88,7 @@ public struct _ElementBurst {
 extension Element where Self: ~Copyable {
   public static var about: ElementDescription { ElementDescription() }
   public static var needs: HeaderState { .frame }
+  public static var boundsLoops: Bool { false }
   public var held: Int { 0 }
   public var counters: [ElementCounter] { [] }
   public mutating func start(_ context: inout Context) {}

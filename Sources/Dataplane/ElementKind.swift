@@ -8,6 +8,8 @@ public struct ElementKind: Sendable {
   public let about: ElementDescription
   /// Where packets enter.
   public let inputs: [InputDescription]
+  /// Whether packets cannot go round a loop through it without end.
+  public let boundsLoops: Bool
   /// Names of the element's own drop reasons, in the order of their codes.
   public let dropReasons: [String]
   /// Makes an instance. Leftover settings are the caller's to refuse.
@@ -17,19 +19,21 @@ public struct ElementKind: Sendable {
   @inlinable
   public init<E: Element & ~Copyable & SendableMetatype>(_ type: E.Type) {
     self.init(
-      name: "\(type)", about: E.about, inputs: describeInputs(type),
+      name: "\(type)", about: E.about, inputs: describeInputs(type), boundsLoops: E.boundsLoops,
       dropReasons: E.Drop.self == NoDropReason.self ? [] : E.Drop.allCases.map { "\($0)" },
       make: { (settings: inout Settings) throws(ConfigurationError) in ElementInstance(try E(&settings)) })
   }
 
   @usableFromInline
   init(
-    name: String, about: ElementDescription, inputs: [InputDescription], dropReasons: [String],
+    name: String, about: ElementDescription, inputs: [InputDescription], boundsLoops: Bool,
+    dropReasons: [String],
     make: @escaping @Sendable (_ settings: inout Settings) throws(ConfigurationError) -> ElementInstance
   ) {
     self.name = name
     self.about = about
     self.inputs = inputs
+    self.boundsLoops = boundsLoops
     self.dropReasons = dropReasons
     self.make = make
   }

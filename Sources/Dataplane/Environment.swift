@@ -36,8 +36,35 @@ public enum PacketEnvironment {
       remedy: "correct runtime.eal or --eal; with none of them nfvrun needs neither root nor huge pages")
   }
 
+  /// Arguments with which EAL needs neither root nor huge pages nor NICs.
+  /// - Parameters:
+  ///   - megabytes: Memory for packet buffers and devices.
+  ///   - hugePages: Whether memory comes from huge pages.
+  ///   - pci: Whether EAL looks for PCI devices.
+  ///   - extra: More arguments; those that contradict a default replace it.
+  public static func arguments(megabytes: Int, hugePages: Bool, pci: Bool, extra: [String]) -> [String] {
+    func given(_ options: String...) -> Bool {
+      extra.contains { word in options.contains { word == $0 || word.hasPrefix($0 + "=") } }
+    }
+    var arguments: [String] = []
+    if !given("-l", "-c", "--lcores") { arguments += ["--lcores", "0@\(nfv_first_cpu())"] }
+    if hugePages {
+      if !given("--in-memory", "--file-prefix", "--proc-type", "--no-huge") { arguments.append("--in-memory") }
+    } else if !given("--no-huge", "--in-memory", "--huge-dir", "--socket-mem") {
+      arguments += ["--no-huge", "--no-shconf"]
+      if !given("-m") { arguments += ["-m", "\(megabytes)"] }
+    }
+    if !pci && !given("-a", "-b", "--allow", "--no-pci") { arguments.append("--no-pci") }
+    if !given("--telemetry", "--no-telemetry") { arguments.append("--no-telemetry") }
+    if !given("--log-level") { arguments += ["--log-level", "lib.eal:error"] }
+    return arguments + extra
+  }
+
   /// Gives back what EAL holds.
   public static func stop() { nfv_eal_cleanup() }
+
+  /// Whether the host has huge pages that nobody uses.
+  public static var hasFreeHugePages: Bool { nfv_free_huge_pages() > 0 }
 
   /// Time-stamp counter ticks a second.
   public static var ticksPerSecond: UInt64 { nfv_tsc_hz() }

@@ -94,16 +94,20 @@ static inline uint64_t nfv_tsc(void) {
 
 // MARK: Environment
 
-/// Starts the environment abstraction layer. `arguments` excludes the program's name. What EAL logged is appended to
+/// Starts the environment abstraction layer and leaves the calling thread on the CPUs it had. `arguments` excludes the program's name. What EAL logged is appended to
 /// `log` (NUL-terminated, truncated to `log_size`). Returns 0, or a negative errno.
 int nfv_eal_init(int count, const char *const *arguments, char *log, size_t log_size);
 /// Stops EAL and removes its run-time files.
 void nfv_eal_cleanup(void);
 /// Time-stamp counter ticks a second, measured by EAL.
 uint64_t nfv_tsc_hz(void);
+/// Huge pages of the default size that are free.
+unsigned long nfv_free_huge_pages(void);
 /// Gives the calling thread an lcore identity of its own, so that it has a mempool cache. Returns 0 or a negative errno.
 int nfv_thread_register(void);
 void nfv_thread_unregister(void);
+/// The first CPU that this process may use.
+unsigned nfv_first_cpu(void);
 /// Pins the calling thread to one CPU. Returns 0 or a negative errno.
 int nfv_thread_pin(unsigned cpu);
 /// Names the calling thread for `top` and debuggers; 15 characters at most.

@@ -1,0 +1,70 @@
+import Configuration
+import Dataplane
+
+extension PortKind {
+  /// The setting that a single value beside a kind's name stands for: `{ af_packet: eth0 }`.
+  static let mainSetting = "device"
+
+  /// Every kind of port, in the order of the reference.
+  public static let all: [PortKind] = [
+    PortKind("pcap", about: "Plays a capture, and writes what is sent to another.", read: CaptureSpecification.read),
+    PortKind("dpdk", about: "A DPDK device: a PCI address or a virtual device.", read: DeviceSpecification.read),
+  ]
+
+  /// A capture in place of a port; without one it receives nothing and counts what is sent.
+  static func capture(input: String?, output: String?) -> any PortSpecification {
+    CaptureSpecification(input: input, output: output)
+  }
+}
+
+struct CaptureSpecification: PortSpecification {
+  var input: String?
+  var output: String?
+
+  var summary: String {
+    let parts = [input.map { "\($0)" }, output.map { "-> \($0)" }].compactMap { $0 }
+    return "pcap" + (parts.isEmpty ? "" : " " + parts.joined(separator: " "))
+  }
+  var isTimed: Bool { input != nil }
+  var receives: Bool { input != nil }
+
+  static func read(_ settings: inout Settings) throws(ConfigurationError) -> any PortSpecification {
+    let input: FileSetting? = try settings.takeIfPresent("in", "capture to play", shorthand: true)
+    let output: FileSetting? = try settings.takeIfPresent("out", "capture to write")
+    return CaptureSpecification(input: input?.path, output: output?.path)
+  }
+
+  func open(number: Int, queues: Int, pool: PacketPool) throws(EnvironmentError) -> any Port {
+    try CapturePort(number: number, input: input, output: output, pool: pool)
+  }
+}
+
+struct DeviceSpecification: PortSpecification {
+  var device: String
+  var queues: Int?
+  var options: EthernetDevice.Options
+
+  var summary: String { "dpdk \(device)" }
+  var allowsSeveralQueues: Bool { true }
+  var needsPCI: Bool { device.contains(":") && !device.contains(",") && !device.hasPrefix("net_") }
+
+  static func read(_ settings: inout Settings) throws(ConfigurationError) -> any PortSpecification {
+    let device: String = try settings.take(
+      PortKind.mainSetting, "PCI address or virtual device", shorthand: true)
+    let queues: Int? = try settings.takeIfPresent("queues", "receive queues, and transmit queues")
+    if let queues, !(1...64).contains(queues) {
+      settings.reject(settings.range(of: "queues"), "\(queues) queues", remedy: "give 1 to 64")
+    }
+    var options = EthernetDevice.Options()
+    options.descriptors = try settings.take("descriptors", default: 0, in: 0...32_768, "a queue's length; 0: the driver's choice")
+    options.mtu = try settings.take("mtu", default: 0, in: 0...65_535, "largest payload; 0: as it is")
+    options.promiscuous = try settings.take("promiscuous", default: true, "receive frames for other stations")
+    return DeviceSpecification(device: device, queues: queues, options: options)
+  }
+
+  func open(number: Int, queues: Int, pool: PacketPool) throws(EnvironmentError) -> any Port {
+    var options = options
+    options.queues = queues
+    return try EthernetDevice(device, number: number, options: options, pool: pool)
+  }
+}

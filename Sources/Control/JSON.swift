@@ -1,0 +1,69 @@
+/// A JSON value that keeps the order of its members, so that the same report is always the same bytes.
+public enum JSON: Sendable {
+  case string(String)
+  case number(Int)
+  case decimal(Double)
+  case bool(Bool)
+  case array([JSON])
+  case object([(String, JSON)])
+
+  /// A count as a JSON number.
+  public static func count(_ value: UInt64) -> JSON { .number(Int(clamping: value)) }
+
+  /// The text, indented by two spaces a level, without a line feed at its end.
+  public var text: String {
+    var out = ""
+    write(to: &out, indent: "")
+    return out
+  }
+
+  private func write(to out: inout String, indent: String) {
+    switch self {
+    case .string(let value): out += Self.quoted(value)
+    case .number(let value): out += String(value)
+    case .decimal(let value): out += value.isFinite ? "\((value * 100).rounded() / 100)" : "null"
+    case .bool(let value): out += value ? "true" : "false"
+    case .array(let values):
+      Self.writeList(values.map { (nil, $0) }, "[", "]", to: &out, indent: indent)
+    case .object(let members):
+      Self.writeList(members.map { ($0.0, $0.1) }, "{", "}", to: &out, indent: indent)
+    }
+  }
+
+  private static func writeList(
+    _ members: [(String?, JSON)], _ open: String, _ close: String, to out: inout String, indent: String
+  ) {
+    guard !members.isEmpty else {
+      out += open + close
+      return
+    }
+    let inner = indent + "  "
+    out += open
+    for (index, member) in members.enumerated() {
+      out += index == 0 ? "\n" : ",\n"
+      out += inner
+      if let name = member.0 { out += quoted(name) + ": " }
+      member.1.write(to: &out, indent: inner)
+    }
+    out += "\n" + indent + close
+  }
+
+  /// RFC 8259, section 7.
+  private static func quoted(_ text: String) -> String {
+    var out = "\""
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "\"": out += "\\\""
+      case "\\": out += "\\\\"
+      case "\n": out += "\\n"
+      case "\r": out += "\\r"
+      case "\t": out += "\\t"
+      case _ where scalar.value < 0x20:
+        let hex = String(scalar.value, radix: 16)
+        out += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
+      default: out.unicodeScalars.append(scalar)
+      }
+    }
+    return out + "\""
+  }
+}

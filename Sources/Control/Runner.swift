@@ -1,0 +1,134 @@
+public import Assembly
+public import Configuration
+public import Dataplane
+
+/// Takes a checked pipeline through its life: environment, ports, plans, workers, report.
+public final class Runner {
+  /// How a run differs from what the pipeline says.
+  public struct Options: Sendable {
+    /// Extra arguments for EAL, behind the pipeline's.
+    public var eal: [String] = []
+    /// Stops the run after this many nanoseconds.
+    public var duration: UInt64?
+    /// Batch size in place of the pipeline's.
+    public var batchSize: Int?
+    /// Called now and then during a replay with the number of packets so far.
+    public var progress: (@Sendable (UInt64) -> Void)?
+    /// Called about once a second during a live run with what happened so far.
+    public var status: (@Sendable (Report) -> Void)?
+
+    /// The pipeline as it is.
+    public init() {}
+  }
+
+  /// What came of a run.
+  public struct Outcome: Sendable {
+    /// What happened to the packets.
+    public let report: Report
+    /// What went wrong on the way, in the user's words.
+    public let problems: [String]
+    /// What each worker executed, as `nfvrun plan` shows it.
+    public let plan: String
+  }
+
+  private let pipeline: Pipeline
+  private let options: Options
+  private let stop: StopFlag
+
+  /// - Parameter stop: Ends the run early when raised.
+  public init(_ pipeline: Pipeline, options: Options = Options(), stop: StopFlag) {
+    self.pipeline = pipeline
+    self.options = options
+    self.stop = stop
+  }
+
+  /// Whether every receiving port plays packets that carry their own time.
+  public var isReplay: Bool { pipeline.isReplay }
+
+  /// Runs until the ports have ended or the run is stopped.
+  public func run() throws(RunError) -> Outcome {
+    let opened = try open()
+    defer { for port in opened.ports { _ = port } }
+    let started = nowNanoseconds()
+    var problems = try isReplay ? replay(opened) : live(opened)
+    let elapsed = nowNanoseconds() - started
+    var report = opened.report(of: pipeline)
+    report.nanoseconds = isReplay ? 0 : elapsed
+    report.showsCycles = !isReplay
+    let plan = opened.description(of: pipeline)
+    for (port, specification) in zip(opened.ports, pipeline.ports) {
+      problems += port.close().map { "\(specification.name): \($0)" }
+    }
+    return Outcome(report: report, problems: problems, plan: plan)
+  }
+
+  /// Opens the ports and shows what the workers would execute, without a packet.
+  public func plan() throws(RunError) -> String {
+    let opened = try open()
+    let text = opened.description(of: pipeline)
+    for port in opened.ports { _ = port.close() }
+    return text
+  }
+
+  private func open() throws(RunError) -> OpenedPipeline {
+    do throws(EnvironmentError) {
+      try PacketEnvironment.start(pipeline.environmentArguments(extra: options.eal))
+    } catch {
+      throw .environment(error)
+    }
+    return try OpenedPipeline(pipeline, batchSize: options.batchSize)
+  }
+
+  private func replay(_ opened: OpenedPipeline) throws(RunError) -> [String] {
+    Worker(plan: opened.workers[0].plan, readers: opened.readers).replay(until: stop) { options.progress?($0) }
+  }
+
+  private func live(_ opened: OpenedPipeline) throws(RunError) -> [String] {
+    let runtime = pipeline.runtime
+    let workers = opened.workers.enumerated().map { index, placed in
+      Worker(
+        plan: placed.plan, polling: runtime.polling, cpu: runtime.cores.isEmpty ? nil : runtime.cores[index],
+        readers: opened.readers)
+    }
+    let results = Results(count: workers.count)
+    let stop = stop
+    var threads: [Thread] = []
+    do throws(EnvironmentError) {
+      for (index, worker) in workers.enumerated() {
+        threads.append(try Thread { results.finish(index, worker.run(until: stop)) })
+      }
+    } catch {
+      stop.raise()
+      for thread in threads { thread.join() }
+      throw .environment(error)
+    }
+    watch(opened, results)
+    for thread in threads { thread.join() }
+    return results.problems
+  }
+
+  /// Sleeps until the workers are done, tells how things stand, and ends the run when its time is over.
+  private func watch(_ opened: OpenedPipeline, _ results: Results) {
+    let started = nowNanoseconds()
+    var nextStatus = started + 1_000_000_000
+    while !results.wait(milliseconds: 20) {
+      let now = nowNanoseconds()
+      if let duration = options.duration, now - started >= duration { stop.raise() }
+      if let status = options.status, now >= nextStatus {
+        nextStatus += 1_000_000_000
+        var report = opened.report(of: pipeline)
+        report.nanoseconds = now - started
+        report.showsCycles = true
+        status(report)
+      }
+    }
+  }
+}
+
+/// Why a pipeline could not be run.
+public enum RunError: Error {
+  /// The configuration and what is on this host do not fit.
+  case configuration(ConfigurationError)
+  /// The host lacks something.
+  case environment(EnvironmentError)
+}
