@@ -2,5 +2,31 @@ public import Dataplane
 
 /// Every element of the library, in the order of the reference.
 public let catalogue: [ElementKind] = [
-  ElementKind(DecTTL.self)
+  ElementKind(Classify.self),
+
+  ElementKind(CheckIP.self),
+  ElementKind(DecTTL.self),
+  ElementKind(ICMPEcho.self),
+  ElementKind(LookupRoute.self),
+
+  ElementKind(ARPResponder.self),
+  ElementKind(EtherRewrite.self),
+  ElementKind(MACSwap.self),
+  ElementKind(VLANTag.self),
+  ElementKind(VLANUntag.self),
+
+  ElementKind(Discard.self),
+  ElementKind(HashSplit.self),
+  ElementKind(Mark.self),
+  ElementKind(RoundRobin.self),
+  ElementKind(Tee.self),
+
+  ElementKind(Meter.self),
+  ElementKind(Queue.self),
+  ElementKind(RateLimit.self),
+  ElementKind(Sample.self),
+
+  ElementKind(Capture.self),
+  ElementKind(Counter.self),
+  ElementKind(Print.self),
 ]

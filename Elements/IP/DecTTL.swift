@@ -7,7 +7,7 @@ import Wire
 ///     ttl: DecTTL
 ///     - in.ip -> ttl -> out
 ///     - ttl.expired -> errors
-public struct DecTTL: PacketElement, ~Copyable {
+public struct DecTTL: PacketElement {
   /// Where packets leave.
   public enum Output: UInt8, OutputPort {
     /// Packets with life left, checksum already patched.

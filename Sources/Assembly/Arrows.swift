@@ -40,7 +40,9 @@ func parseArrows(_ line: String) throws(ArrowError) -> [Stop] {
     let text = trimmed(part.text)
     let start = part.offset + leading
     guard !text.isEmpty else {
-      throw ArrowError(message: "nothing stands beside an arrow", remedy: "name an element or a port on both sides", offset: part.offset)
+      throw ArrowError(
+        message: "nothing stands beside an arrow", remedy: "name an element or a port on both sides",
+        offset: part.offset)
     }
     stops.append(try parseStop(text, at: start, isLast: position == parts.count - 1))
   }

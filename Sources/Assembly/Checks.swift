@@ -57,7 +57,8 @@ struct Checks {
     let reached = graph.reachable(from: starts)
     for (index, node) in graph.nodes.enumerated() where !reached.contains(index) {
       guard case .element = node.role, !graph.edges(to: index).isEmpty else { continue }
-      error(node.position, "no packet can reach '\(node.name)'", "lead a port to it, directly or through other elements")
+      error(
+        node.position, "no packet can reach '\(node.name)'", "lead a port to it, directly or through other elements")
     }
   }
 

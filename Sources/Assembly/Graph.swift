@@ -119,7 +119,11 @@ public struct Graph {
         if next < out.count {
           work[work.count - 1].next += 1
           let target = out[next]
-          if index[target] < 0 { work.append((target, 0)) } else if onStack[target] { low[node] = min(low[node], index[target]) }
+          if index[target] < 0 {
+            work.append((target, 0))
+          } else if onStack[target] {
+            low[node] = min(low[node], index[target])
+          }
           continue
         }
         work.removeLast()

@@ -32,13 +32,14 @@ extension Graph {
   /// The graph in Graphviz's language.
   public var dot: String {
     func quoted(_ text: String) -> String {
-      "\"" + text.map { character in
-        switch character {
-        case "\"", "\\": "\\\(character)"
-        case "\n": "\\n"
-        default: String(character)
-        }
-      }.joined() + "\""
+      "\""
+        + text.map { character in
+          switch character {
+          case "\"", "\\": "\\\(character)"
+          case "\n": "\\n"
+          default: String(character)
+          }
+        }.joined() + "\""
     }
     var lines = ["digraph pipeline {", "  rankdir=LR;", "  node [shape=box, fontname=\"sans-serif\"];"]
     for (index, node) in nodes.enumerated() {

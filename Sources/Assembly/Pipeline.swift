@@ -183,7 +183,8 @@ public struct PortBinding: Hashable, Sendable {
   }
 
   private static func split(_ text: String, option: String) throws(Malformed) -> (port: String, path: String) {
-    guard let equals = text.firstIndex(of: "="), equals != text.startIndex, text.index(after: equals) != text.endIndex else {
+    guard let equals = text.firstIndex(of: "="), equals != text.startIndex, text.index(after: equals) != text.endIndex
+    else {
       throw Malformed(description: "\(option) takes port=capture, not '\(text)'")
     }
     return (String(text[..<equals]), String(text[text.index(after: equals)...]))

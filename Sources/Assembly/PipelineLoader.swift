@@ -39,7 +39,8 @@ struct PipelineLoader {
       throw root.error("\(root.typeName) is no pipeline", "start with 'nfv: 1', 'ports:' and 'graph:'")
     }
     for (key, _) in top where !Self.topLevelKeys.contains(key.scalar ?? "") {
-      error(key.range, "there is no part '\(key.scalar ?? "")'", remedy(for: key.scalar ?? "", among: Self.topLevelKeys))
+      error(
+        key.range, "there is no part '\(key.scalar ?? "")'", remedy(for: key.scalar ?? "", among: Self.topLevelKeys))
     }
     checkVersion(root)
     var parameters = readParameters(root["parameters"], overrides: overrides)
@@ -74,7 +75,9 @@ struct PipelineLoader {
       error(root.range, "'nfv' is missing", "begin the file with 'nfv: 1'")
       return
     }
-    if version.scalar != "1" { error(version.range, "\(version.typeName) is no version this nfvrun reads", "write 'nfv: 1'") }
+    if version.scalar != "1" {
+      error(version.range, "\(version.typeName) is no version this nfvrun reads", "write 'nfv: 1'")
+    }
   }
 
   mutating func substituted(_ node: YAMLNode?, _ parameters: inout Parameters) -> YAMLNode? {
@@ -118,7 +121,9 @@ struct PipelineLoader {
 
   private mutating func reportUnused(_ overrides: [String], in root: YAMLNode) {
     for text in overrides {
-      guard let equals = text.firstIndex(of: "="), let declared = root["parameters"]?[String(text[..<equals])] else { continue }
+      guard let equals = text.firstIndex(of: "="), let declared = root["parameters"]?[String(text[..<equals])] else {
+        continue
+      }
       let name = String(text[..<equals])
       if !mentions("${\(name)}", in: root) {
         error(declared.range, "--set \(name): nothing in the pipeline uses '${\(name)}'", "remove the option")
@@ -202,7 +207,9 @@ struct PipelineLoader {
       return nil
     }
     guard let kind = portKinds.first(where: { $0.name == kindNode.scalar }) else {
-      error(kindNode.range, "there is no kind of port '\(kindNode.scalar ?? "")'", remedy(for: kindNode.scalar ?? "", among: names))
+      error(
+        kindNode.range, "there is no kind of port '\(kindNode.scalar ?? "")'",
+        remedy(for: kindNode.scalar ?? "", among: names))
       return nil
     }
     var settings = Settings(rest, range: kindNode.range, context: context)
@@ -257,7 +264,8 @@ struct PipelineLoader {
       })
     for (index, port) in ports.enumerated() where !used.contains(index) {
       diagnostics.append(
-        Diagnostic(.warning, port.range, "port '\(port.name)' is not used in the graph", remedy: "connect or remove it"))
+        Diagnostic(.warning, port.range, "port '\(port.name)' is not used in the graph", remedy: "connect or remove it")
+      )
     }
     do throws(ConfigurationError) {
       _ = try pipeline.assignments()

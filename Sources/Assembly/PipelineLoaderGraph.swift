@@ -46,7 +46,9 @@ extension PipelineLoader {
         continue
       }
       for (inner, _) in mapping(value, name) where !Self.subgraphKeys.contains(inner.scalar ?? "") {
-        error(inner.range, "a subgraph has no part '\(inner.scalar ?? "")'", remedy(for: inner.scalar ?? "", among: Self.subgraphKeys))
+        error(
+          inner.range, "a subgraph has no part '\(inner.scalar ?? "")'",
+          remedy(for: inner.scalar ?? "", among: Self.subgraphKeys))
       }
       subgraphs.append(
         Subgraph(name: name, node: value, inputs: readEnds(value["inputs"]), outputs: readEnds(value["outputs"])))
@@ -138,7 +140,9 @@ extension PipelineLoader {
       typeNode = members[0].key
       settings = members[0].value
     } else {
-      error(value.range, "element '\(name)' is \(value.typeName)", "write '\(name): Type' or '\(name): { Type: { settings } }'")
+      error(
+        value.range, "element '\(name)' is \(value.typeName)",
+        "write '\(name): Type' or '\(name): { Type: { settings } }'")
       return .broken
     }
     let type = typeNode.scalar ?? ""
@@ -205,7 +209,9 @@ extension PipelineLoader {
       let from = source(entries[index - 1], stops[index - 1], line, isFirst: index == 1)
       let to = target(entries[index], stops[index], line, isLast: index == stops.count - 1)
       guard let from, let to else { continue }
-      wiring.edges.append(.init(from: from, to: to, range: line.part(offset: stops[index - 1].offset, length: stops[index - 1].name.count)))
+      wiring.edges.append(
+        .init(
+          from: from, to: to, range: line.part(offset: stops[index - 1].offset, length: stops[index - 1].name.count)))
     }
   }
 
@@ -283,12 +289,15 @@ extension PipelineLoader {
   ) -> Int? {
     guard let word else {
       guard names.isEmpty else { return 0 }
-      error(line.part(offset: stop.offset, length: stop.name.count), "'\(stop.name)' has no \(what)", "leave it out of the line")
+      error(
+        line.part(offset: stop.offset, length: stop.name.count), "'\(stop.name)' has no \(what)",
+        "leave it out of the line")
       return nil
     }
     if let index = names.firstIndex(of: String(word)) { return index }
     error(
-      line.part(offset: stop.offset, length: stop.name.count + 1 + word.count), "'\(stop.name)' has no \(what) '\(word)'",
+      line.part(offset: stop.offset, length: stop.name.count + 1 + word.count),
+      "'\(stop.name)' has no \(what) '\(word)'",
       remedy(for: word, among: names))
     return nil
   }

@@ -56,7 +56,8 @@ struct DeviceSpecification: PortSpecification {
       settings.reject(settings.range(of: "queues"), "\(queues) queues", remedy: "give 1 to 64")
     }
     var options = EthernetDevice.Options()
-    options.descriptors = try settings.take("descriptors", default: 0, in: 0...32_768, "a queue's length; 0: the driver's choice")
+    options.descriptors = try settings.take(
+      "descriptors", default: 0, in: 0...32_768, "a queue's length; 0: the driver's choice")
     options.mtu = try settings.take("mtu", default: 0, in: 0...65_535, "largest payload; 0: as it is")
     options.promiscuous = try settings.take("promiscuous", default: true, "receive frames for other stations")
     return DeviceSpecification(device: device, queues: queues, options: options)

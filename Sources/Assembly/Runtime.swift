@@ -47,7 +47,8 @@ public struct Runtime: Sendable {
     }
     if !cores.isEmpty, cores.count != self.workers {
       settings.reject(
-        settings.range(of: "cores"), "\(self.workers) workers but \(cores.count) cores", remedy: "name one core a worker")
+        settings.range(of: "cores"), "\(self.workers) workers but \(cores.count) cores",
+        remedy: "name one core a worker")
     }
     if Set(cores).count != cores.count || cores.contains(where: { $0 < 0 || $0 > 1023 }) {
       settings.reject(settings.range(of: "cores"), "cores must differ and be 0 to 1023", remedy: "list each CPU once")

@@ -61,10 +61,13 @@ struct Wiring {
       let entered = edges.contains { $0.to == .alias(index) }
       if out.isEmpty, entered {
         found.append(
-          Diagnostic(.error, alias.range, "'\(alias.name)' leads nowhere", remedy: "connect it, or write '- \(alias.name) -> drop'"))
+          Diagnostic(
+            .error, alias.range, "'\(alias.name)' leads nowhere",
+            remedy: "connect it, or write '- \(alias.name) -> drop'"))
       }
       if !entered, !out.isEmpty {
-        found.append(Diagnostic(.error, alias.range, "nothing leads to '\(alias.name)'", remedy: "connect it in 'graph'"))
+        found.append(
+          Diagnostic(.error, alias.range, "nothing leads to '\(alias.name)'", remedy: "connect it in 'graph'"))
       }
       for extra in out.dropFirst() {
         found.append(
@@ -120,7 +123,8 @@ struct Wiring {
       places[.drop] = graph.nodes.count
       graph.nodes.append(
         .init(
-          name: "drop", role: .drop, type: "drop", inputs: [InputDescription("dropped")], outputs: [], boundsLoops: true,
+          name: "drop", role: .drop, type: "drop", inputs: [InputDescription("dropped")], outputs: [],
+          boundsLoops: true,
           position: nil))
     }
     func place(_ end: End) -> (node: Int, end: Int)? {

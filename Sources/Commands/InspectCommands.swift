@@ -67,7 +67,8 @@ struct ListElements: ParsableCommand {
       Console.print(reference.markdown)
     } else if let name {
       guard let element = Program.elements.first(where: { $0.name == name }) else {
-        Console.error("nfvrun: error: there is no element '\(name)'; \(remedy(for: name, among: Program.elements.map(\.name)))")
+        Console.error(
+          "nfvrun: error: there is no element '\(name)'; \(remedy(for: name, among: Program.elements.map(\.name)))")
         Glibc.exit(1)
       }
       Console.print(reference.page(of: element))

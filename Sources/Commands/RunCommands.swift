@@ -101,7 +101,8 @@ struct Replay: ParsableCommand {
   @Option(name: .customLong("in"), help: ArgumentHelp("Play a capture into a port.", valueName: "port=capture"))
   var inputs: [String] = []
 
-  @Option(name: .customLong("out"), help: ArgumentHelp("Write what a port sends to a capture.", valueName: "port=capture"))
+  @Option(
+    name: .customLong("out"), help: ArgumentHelp("Write what a port sends to a capture.", valueName: "port=capture"))
   var outputs: [String] = []
 
   func run() throws {

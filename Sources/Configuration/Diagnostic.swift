@@ -174,5 +174,6 @@ private func editDistance(_ a: [Character], _ b: [Character]) -> Int {
 /// The remedy for an unknown name: the one that was probably meant, or all there are.
 public func remedy(for word: some StringProtocol, among candidates: [String]) -> String {
   if let meant = didYouMean(word, among: candidates) { return "did you mean '\(meant)'?" }
-  return candidates.isEmpty ? "there is none to choose from" : "choose from \(candidates.sorted().joined(separator: ", "))"
+  return candidates.isEmpty
+    ? "there is none to choose from" : "choose from \(candidates.sorted().joined(separator: ", "))"
 }

@@ -75,14 +75,16 @@ public struct Parameters: Sendable {
         let value = try substitute(try value(of: name, node, offset: offset), depth: depth + 1)
         guard let inserted = value.scalar else {
           throw ConfigurationError(
-            node.part(offset: offset, length: name.count + 3), "'${\(name)}' is \(value.typeName), which does not fit into text",
+            node.part(offset: offset, length: name.count + 3),
+            "'${\(name)}' is \(value.typeName), which does not fit into text",
             remedy: "let it stand alone")
         }
         out += inserted
         rest = rest[rest.index(after: close)...]
       } else {
         throw ConfigurationError(
-          node.part(offset: offset, length: 1), "a '$' that begins no '${name}'", remedy: "write '$$' for the sign itself")
+          node.part(offset: offset, length: 1), "a '$' that begins no '${name}'",
+          remedy: "write '$$' for the sign itself")
       }
     }
     return out + rest

@@ -117,7 +117,8 @@ extension Array: SettingValue where Element: SettingValue {
   public static var schema: ValueSchema {
     let one = Element.schema
     return ValueSchema(
-      "list of \(one.name)", example: "[\(one.example)]", jsonSchema: #""type": "array", "items": {\#(one.jsonSchema)}"#)
+      "list of \(one.name)", example: "[\(one.example)]", jsonSchema: #""type": "array", "items": {\#(one.jsonSchema)}"#
+    )
   }
   public static var placeholder: [Element] { [] }
   public init(setting node: YAMLNode, context: SettingContext) throws(ConfigurationError) {

@@ -65,7 +65,9 @@ public struct Settings {
     guard let node = node(key, shorthand: shorthand) else {
       if !isProbe {
         mistakes.append(
-          Diagnostic(.error, range, "'\(key)' is missing", remedy: "give \(T.schema.name), such as '\(key): \(T.schema.example)'"))
+          Diagnostic(
+            .error, range, "'\(key)' is missing", remedy: "give \(T.schema.name), such as '\(key): \(T.schema.example)'"
+          ))
       }
       return T.placeholder
     }
@@ -138,7 +140,8 @@ public struct Settings {
     record(key, T.schema, help, required: required, shape: .map, shorthand: shorthand)
     guard let node = node(key, shorthand: shorthand) else {
       if required && !isProbe {
-        mistakes.append(Diagnostic(.error, range, "'\(key)' is missing", remedy: "give a mapping of names to \(T.schema.name)"))
+        mistakes.append(
+          Diagnostic(.error, range, "'\(key)' is missing", remedy: "give a mapping of names to \(T.schema.name)"))
       }
       return []
     }
@@ -147,7 +150,9 @@ public struct Settings {
       return []
     }
     return entries.compactMap { entry in
-      read(entry.value).map { MapEntry(name: entry.key.scalar ?? "", nameNode: entry.key, value: $0, valueNode: entry.value) }
+      read(entry.value).map {
+        MapEntry(name: entry.key.scalar ?? "", nameNode: entry.key, value: $0, valueNode: entry.value)
+      }
     }
   }
 
@@ -213,7 +218,8 @@ public struct Settings {
       found.append(
         Diagnostic(
           .error, shorthand.range, "\(shorthand.typeName) is not what this takes",
-          remedy: taken.isEmpty ? "remove it; there is nothing to set" : "give a mapping with \(taken.joined(separator: ", "))"))
+          remedy: taken.isEmpty
+            ? "remove it; there is nothing to set" : "give a mapping with \(taken.joined(separator: ", "))"))
     }
     for (key, _) in members {
       guard let name = key.scalar, !taken.contains(name) else { continue }
@@ -283,7 +289,8 @@ public struct Settings {
       if !records.isEmpty { records[records.count - 1].range = "\(limits.lowerBound) to \(limits.upperBound)" }
       return otherwise
     }
-    guard !limits.contains(value), members.contains(where: { $0.key.scalar == key }) || shorthand && self.shorthand != nil
+    guard !limits.contains(value),
+      members.contains(where: { $0.key.scalar == key }) || shorthand && self.shorthand != nil
     else { return limits.contains(value) ? value : otherwise }
     mistakes.append(
       Diagnostic(

@@ -1,5 +1,4 @@
 import CLibYAML
-import Glibc
 
 /// Loads YAML files through libyaml's document API, which keeps the places that diagnostics need.
 ///
@@ -43,23 +42,12 @@ public enum YAMLDocument {
   }
 
   private static func readFile(_ path: String) throws(ConfigurationError) -> [UInt8] {
-    func failure(_ reason: String, _ remedy: String) -> ConfigurationError {
-      ConfigurationError(nil, "\(path): \(reason)", remedy: remedy)
-    }
-    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else {
-      throw failure(unsafe String(cString: strerror(errno)), "check the path and its permissions")
-    }
-    defer { close(descriptor) }
-    var bytes: [UInt8] = []
-    var chunk = [UInt8](repeating: 0, count: 65_536)
-    while true {
-      let count = unsafe read(descriptor, &chunk, chunk.count)
-      if count < 0 && errno == EINTR { continue }
-      guard count >= 0 else { throw failure(unsafe String(cString: strerror(errno)), "name a file") }
-      if count == 0 { return bytes }
-      bytes += chunk[..<count]
-      if bytes.count > maximumBytes { throw failure("longer than 16 MiB", "keep routes and rules in files of their own") }
+    do throws(FileError) {
+      return try readBytes(of: path, limit: maximumBytes)
+    } catch {
+      throw ConfigurationError(
+        nil, "\(path): \(error.reason)",
+        remedy: "name a YAML file that can be read; keep routes and rules in files of their own")
     }
   }
 }

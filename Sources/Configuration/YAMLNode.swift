@@ -30,7 +30,9 @@ public struct YAMLNode: Sendable {
   /// The members of a sequence.
   public var sequence: [YAMLNode]? { if case .sequence(let members) = kind { members } else { nil } }
   /// The members of a mapping.
-  public var mapping: [(key: YAMLNode, value: YAMLNode)]? { if case .mapping(let members) = kind { members } else { nil } }
+  public var mapping: [(key: YAMLNode, value: YAMLNode)]? {
+    if case .mapping(let members) = kind { members } else { nil }
+  }
 
   /// The value at a key of a mapping.
   public subscript(key: String) -> YAMLNode? { mapping?.first { $0.key.scalar == key }?.value }

@@ -29,7 +29,9 @@ public struct Reference {
     let found = Self.settings(of: element)
     var lines = [element.name, "  " + element.about.summary, ""]
     lines.append("Inputs")
-    for input in element.inputs { lines.append("  \(input.name)  needs \(input.needs)" + (input.about.isEmpty ? "" : "  \(input.about)")) }
+    for input in element.inputs {
+      lines.append("  \(input.name)  needs \(input.needs)" + (input.about.isEmpty ? "" : "  \(input.about)"))
+    }
     lines += ["", "Outputs"]
     for output in found.outputs {
       let state = output.delivers.map { "\($0)" } ?? "as it came in"
@@ -113,7 +115,8 @@ public struct Reference {
       var probe = Settings.probe()
       _ = try? kind.read(&probe)
       let alone = probe.records.filter(\.isShorthand).map { "{\($0.jsonSchema)}" }
-      let settings = (["{\(SettingRecord.objectSchema(probe.records))}", #"{"type": "null"}"#] + alone).joined(separator: ", ")
+      let settings = (["{\(SettingRecord.objectSchema(probe.records))}", #"{"type": "null"}"#] + alone).joined(
+        separator: ", ")
       return """
             "\(kind.name)": {"description": "\(escaped(kind.about))", "anyOf": [\(settings)]}
         """
@@ -159,7 +162,9 @@ public struct Reference {
       """
   }
 
-  private func escaped(_ text: String) -> String { text.map { $0 == "\"" || $0 == "\\" ? "\\\($0)" : String($0) }.joined() }
+  private func escaped(_ text: String) -> String {
+    text.map { $0 == "\"" || $0 == "\\" ? "\\\($0)" : String($0) }.joined()
+  }
 }
 
 extension String {

@@ -75,7 +75,8 @@ public struct Report: Sendable {
       (
         "packets",
         .object([
-          ("received", .count(sum.received)), ("created", .count(sum.created)), ("transmitted", .count(sum.transmitted)),
+          ("received", .count(sum.received)), ("created", .count(sum.created)),
+          ("transmitted", .count(sum.transmitted)),
           ("dropped", .count(sum.dropped)), ("held", .count(sum.held)), ("abandoned", .count(abandoned)),
           ("balanced", .bool(isBalanced)),
         ])

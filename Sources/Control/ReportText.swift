@@ -10,12 +10,15 @@ extension Report {
         row[1] = Self.grouped(received.packetsIn) + " (" + Self.bytes(received.bytesIn) + ")"
       }
       if let transmitted = port.transmitted {
-        row[2] = Self.grouped(transmitted.packetsIn - transmitted.dropped) + " (" + Self.bytes(transmitted.bytesIn) + ")"
+        row[2] =
+          Self.grouped(transmitted.packetsIn - transmitted.dropped) + " (" + Self.bytes(transmitted.bytesIn) + ")"
         if transmitted.dropped > 0 { row[3] = Self.grouped(transmitted.dropped) + " portBusy" }
       }
       table.add(row)
       let counts = port.counters.filter { $0.value > 0 }
-      if !counts.isEmpty { table.add(["", counts.map { "\($0.name) \(Self.grouped($0.value))" }.joined(separator: ", ")]) }
+      if !counts.isEmpty {
+        table.add(["", counts.map { "\($0.name) \(Self.grouped($0.value))" }.joined(separator: ", ")])
+      }
     }
     table.addRule()
     for element in elements { add(element, to: &table) }

@@ -179,7 +179,8 @@ extension Packet {
       let header = unsafe IPv6Header<ReadOnly>(unchecked: headerBytes(at: networkOffset))
       let source = header.source
       let destination = header.destination
-      mixed = Self.mix(Self.scramble(source.high ^ source.low &* 31), Self.scramble(destination.high ^ destination.low &* 31))
+      mixed = Self.mix(
+        Self.scramble(source.high ^ source.low &* 31), Self.scramble(destination.high ^ destination.low &* 31))
     } else if contiguousLength >= 14 {
       let header = unsafe EthernetHeader<ReadOnly>(unchecked: headerBytes(at: 0))
       mixed = Self.mix(header.source.rawValue, header.destination.rawValue)

@@ -102,7 +102,7 @@ public final class Plan {
   @unsafe
   private func add(
     _ name: String, _ role: Role, _ step: Step, _ element: UnsafeMutablePointer<any Element & ~Copyable>?,
- inputs: Int, outputs: Int
+    inputs: Int, outputs: Int
   ) -> PlanNode {
     precondition(nodeCount < capacity, "a plan was given more nodes than it was made for")
     for offset in 0..<inputs {

@@ -70,6 +70,9 @@ public struct VLANTagHeader<Access: HeaderAccess>: ~Escapable {
 }
 
 extension VLANTagHeader where Access == ReadWrite {
+  /// Sets the tag control information: priority, drop eligibility and identifier.
+  @inlinable public func setControl(_ control: UInt16) { bytes.set(2, word16: control) }
+
   /// Sets the VLAN identifier (the low 12 bits of `identifier`), leaving the priority.
   @inlinable
   public func setIdentifier(_ identifier: UInt16) {

@@ -56,7 +56,16 @@ public struct IPv4Header<Access: HeaderAccess>: ~Escapable {
   /// Whether the destination is a multicast group.
   @inlinable public var isMulticast: Bool { destination.isMulticast }
   /// Whether the checksum is right.
-  @inlinable public var isChecksumValid: Bool { Checksum.isValid(bytes.sum(headerLength)) }
+  @inlinable
+  public var isChecksumValid: Bool {
+    guard !hasOptions else { return Checksum.isValid(bytes.sum(headerLength)) }
+    // Byte order does not matter to the sum (RFC 1071, 2B), nor does the width of the words added.
+    let sum =
+      UInt64(bytes.word32(0)) &+ UInt64(bytes.word32(4)) &+ UInt64(bytes.word32(8)) &+ UInt64(bytes.word32(12))
+      &+ UInt64(bytes.word32(16))
+    let halves = (sum & 0xFFFF) &+ (sum >> 16 & 0xFFFF) &+ (sum >> 32)
+    return (halves & 0xFFFF) &+ (halves >> 16) == 0xFFFF
+  }
 }
 
 extension IPv4Header where Access == ReadWrite {

@@ -5,7 +5,8 @@ public enum TestEnvironment {
   private static let started: Result<Void, EnvironmentError> = {
     do throws(EnvironmentError) {
       try PacketEnvironment.start([
-        "--no-huge", "--no-shconf", "--no-pci", "--no-telemetry", "-l", "0", "-m", "256", "--log-level", "lib.eal:error",
+        "--no-huge", "--no-shconf", "--no-pci", "--no-telemetry", "-l", "0", "-m", "256", "--log-level",
+        "lib.eal:error",
       ])
       return .success(())
     } catch {

@@ -38,7 +38,9 @@ final class CaptureQueue: PortQueue {
       var error = [CChar](repeating: 0, count: 256)
       unsafe reader = pcap_open_offline_with_tstamp_precision(input, 1, &error)
       guard unsafe reader != nil else {
-        throw EnvironmentError("\(input): \(String(decoding: error.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))", remedy: "name a capture")
+        throw EnvironmentError(
+          "\(input): \(String(decoding: error.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))",
+          remedy: "name a capture")
       }
       readAhead()
     }
@@ -50,7 +52,8 @@ final class CaptureQueue: PortQueue {
   }
 
   private func readAhead() {
-    guard let reader = unsafe reader, unsafe pcap_next_ex(reader, &header, &data) == 1, let header = unsafe header else {
+    guard let reader = unsafe reader, unsafe pcap_next_ex(reader, &header, &data) == 1, let header = unsafe header
+    else {
       nextArrival = nil
       return
     }

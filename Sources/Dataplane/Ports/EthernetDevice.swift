@@ -35,13 +35,15 @@ public final class EthernetDevice: Port {
     self.number = number
     var info = unsafe nfv_device_info()
     guard unsafe nfv_device_describe(device, &info) == 0 else {
-      throw EnvironmentError("device '\(description)' gives no description", remedy: "check its driver with dpdk-devbind.py -s")
+      throw EnvironmentError(
+        "device '\(description)' gives no description", remedy: "check its driver with dpdk-devbind.py -s")
     }
     address = unsafe MACAddress(rawValue: info.mac)
     let limit = unsafe Int(min(info.max_rx_queues, info.max_tx_queues))
     guard options.queues <= limit else {
       nfv_device_remove(device)
-      throw EnvironmentError("device '\(description)' has \(limit) queues, not \(options.queues)", remedy: "lower 'queues'")
+      throw EnvironmentError(
+        "device '\(description)' has \(limit) queues, not \(options.queues)", remedy: "lower 'queues'")
     }
     var settings = nfv_device_settings(
       rx_queues: UInt16(options.queues), tx_queues: UInt16(options.queues),

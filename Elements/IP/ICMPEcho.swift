@@ -1,0 +1,95 @@
+public import Configuration
+public import Dataplane
+import Tables
+import Wire
+
+/// Answers ICMP and ICMPv6 echo requests in place (RFC 792; RFC 1122, 3.2.2.6; RFC 4443, 4.2).
+///
+///     ping: { ICMPEcho: { addresses: [192.0.2.1, 2001:db8::1] } }
+///     - check.ip -> ping -> lan
+///     - ping.other -> route
+public struct ICMPEcho: PacketElement {
+  /// Where packets leave.
+  public enum Output: UInt8, OutputPort {
+    /// The requests, turned into replies; to be sent back where they came from.
+    case reply
+    /// Everything else, as it came.
+    case other
+
+    public var about: String {
+      self == .reply ? "replies, to be sent back where the requests came from" : "everything that is not answered"
+    }
+  }
+
+  public static let about = ElementDescription(
+    "Answers pings, IPv4 and IPv6.",
+    example: """
+      elements:
+        ping: { ICMPEcho: { addresses: [192.0.2.1, 2001:db8::1] } }
+      graph:
+        - check.ip -> ping -> lan
+        - ping.other -> wan
+      """)
+  public static let needs = HeaderState.ip
+
+  private let v4: FlatArray<IPv4Address>
+  private let v6: FlatArray<IPv6Address>
+  private let answersAll: Bool
+  private let timeToLive: UInt8
+
+  public init(_ settings: inout Settings) throws(ConfigurationError) {
+    let addresses: [IPAddress] =
+      try settings.takeIfPresent("addresses", "addresses to answer for; all when left out") ?? []
+    timeToLive = try settings.take("ttl", default: 64, in: 1...255, "TTL or hop limit of replies")
+    v4 = FlatArray(addresses.compactMap { if case .v4(let address) = $0 { address } else { nil } })
+    v6 = FlatArray(addresses.compactMap { if case .v6(let address) = $0 { address } else { nil } })
+    answersAll = addresses.isEmpty
+  }
+
+  public mutating func process(_ packet: inout Packet) -> Verdict<Output> {
+    guard isAnswered(packet) else { return .forward(.other) }
+    guard packet.makeWritable() else { return .drop(.noBuffer) }
+    if let reply = packet.mutableIPv4 {
+      let (source, destination) = (reply.source, reply.destination)
+      reply.setSource(destination)
+      reply.setDestination(source)
+      reply.setTimeToLive(timeToLive)
+    } else if let reply = packet.mutableIPv6 {
+      let (source, destination) = (reply.source, reply.destination)
+      reply.setSource(destination)
+      reply.setDestination(source)
+      reply.setHopLimit(timeToLive)
+    }
+    // Exchanging the addresses leaves the sum over ICMPv6's pseudo-header as it was.
+    let type: UInt8 = packet.isIPv4 ? 0 : 129
+    packet.mutableICMP?.setType(type)
+    packet.mutableEthernet?.swapAddresses()
+    return .forward(.reply)
+  }
+
+  private func isAnswered(_ packet: borrowing Packet) -> Bool {
+    guard !packet.isFragment, let icmp = packet.icmp, icmp.code == 0 else { return false }
+    if let ip = packet.ipv4 { return icmp.type == 8 && answers(ip.destination) && Self.isHost(ip.source) }
+    guard let ip = packet.ipv6 else { return false }
+    let source = ip.source
+    return icmp.type == 128 && answers(ip.destination) && !source.isMulticast && !source.isUnspecified
+  }
+
+  private func answers(_ address: IPv4Address) -> Bool {
+    guard Self.isHost(address) else { return false }
+    if answersAll { return true }
+    for index in 0..<v4.count where v4[index] == address { return true }
+    return false
+  }
+
+  private func answers(_ address: IPv6Address) -> Bool {
+    guard !address.isMulticast else { return false }
+    if answersAll { return true }
+    for index in 0..<v6.count where v6[index] == address { return true }
+    return false
+  }
+
+  private static func isHost(_ address: IPv4Address) -> Bool {
+    !address.isMulticast && !address.isLimitedBroadcast && !address.isUnspecified
+  }
+}

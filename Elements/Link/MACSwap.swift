@@ -1,0 +1,23 @@
+public import Configuration
+public import Dataplane
+import Wire
+
+/// Exchanges source and destination MAC address, so that a frame goes back to its sender.
+///
+///     - lan -> MACSwap -> lan
+public struct MACSwap: PacketElement {
+  public static let about = ElementDescription(
+    "Exchanges source and destination MAC address.",
+    example: """
+      graph:
+        - lan -> MACSwap -> lan
+      """)
+
+  public init(_ settings: inout Settings) throws(ConfigurationError) {}
+
+  public mutating func process(_ packet: inout Packet) -> Verdict<SoleOutput> {
+    guard let ethernet = packet.mutableEthernet else { return .drop(.malformed) }
+    ethernet.swapAddresses()
+    return .forward(.output)
+  }
+}

@@ -1,0 +1,71 @@
+import Tables
+import Testing
+import Wire
+
+@Suite struct RoutingTableTests {
+  /// Looks at every route; of equal prefixes the last one counts.
+  func oracle(_ routes: [RoutingTable.Route], _ address: IPAddress) -> UInt32? {
+    var best: RoutingTable.Route?
+    for route in routes where route.prefix.contains(address) && route.prefix.length >= best?.prefix.length ?? 0 {
+      best = route
+    }
+    return best?.value
+  }
+
+  func randomAddress(_ random: inout some RandomNumberGenerator, v6: Bool) -> IPAddress {
+    // Few distinct high bits, so that prefixes nest.
+    if v6 {
+      let high =
+        0x2001_0DB8 << 32 | UInt64.random(in: 0...3, using: &random) << 28 | UInt64.random(in: 0...7, using: &random)
+      return .v6(IPv6Address(high: high, low: UInt64.random(in: 0...0xFFFF, using: &random) << 32))
+    }
+    return .v4(
+      IPv4Address(
+        rawValue: 10 << 24 | UInt32.random(in: 0...3, using: &random) << 16
+          | UInt32.random(in: 0...1023, using: &random)))
+  }
+
+  func prefix(_ address: IPAddress, _ length: Int) -> IPPrefix {
+    switch address {
+    case .v4(let address): .v4(IPv4Prefix(masking: address, length: length))
+    case .v6(let address): .v6(IPv6Prefix(masking: address, length: length))
+    }
+  }
+
+  @Test(arguments: [false, true]) func agreesWithALinearSearch(v6: Bool) {
+    var random = SystemRandomNumberGenerator()
+    for _ in 0..<30 {
+      let routes = (0..<60).map { index in
+        RoutingTable.Route(
+          prefix(randomAddress(&random, v6: v6), Int.random(in: 0...(v6 ? 128 : 32), using: &random)), UInt32(index))
+      }
+      let table = RoutingTable(routes)
+      for _ in 0..<500 {
+        let address = randomAddress(&random, v6: v6)
+        let found: UInt32? =
+          switch address {
+          case .v4(let address): table.lookup(address)
+          case .v6(let address): table.lookup(address)
+          }
+        #expect(found == oracle(routes, address), "\(address) in \(routes)")
+      }
+    }
+  }
+
+  @Test func anEmptyTableFindsNothing() {
+    let table = RoutingTable([])
+    #expect(table.lookup(IPv4Address(0, 0, 0, 0)) == nil)
+    #expect(table.lookup(IPv6Address(high: .max, low: .max)) == nil)
+  }
+
+  @Test func hostRoutesAndDefaultRoutes() {
+    let table = RoutingTable([
+      .init(.v4(.all), 1), .init(.v4(IPv4Prefix(host: IPv4Address(255, 255, 255, 255))), 2),
+      .init(.v6(.all), 3), .init(.v6(IPv6Prefix(host: IPv6Address(high: .max, low: .max))), 4),
+    ])
+    #expect(table.lookup(IPv4Address(255, 255, 255, 255)) == 2)
+    #expect(table.lookup(IPv4Address(255, 255, 255, 254)) == 1)
+    #expect(table.lookup(IPv6Address(high: .max, low: .max)) == 4)
+    #expect(table.lookup(IPv6Address(high: .max, low: .max - 1)) == 3)
+  }
+}
