@@ -158,6 +158,8 @@ bool nfv_is_shared(const nfv_mbuf *mbuf);
 void nfv_abandon(nfv_mbuf *mbuf);
 /// Packets that died without a verdict since the program started.
 uint64_t nfv_abandoned(void);
+/// Packets of this pool that died without a verdict.
+uint64_t nfv_pool_abandoned(const nfv_pool *pool);
 
 // MARK: Ethernet devices
 
