@@ -107,7 +107,11 @@ unsigned long nfv_free_huge_pages(void) {
 }
 
 int nfv_thread_register(void) { return rte_lcore_id() != LCORE_ID_ANY || rte_thread_register() == 0 ? 0 : -rte_errno; }
-void nfv_thread_unregister(void) { rte_thread_unregister(); }
+void nfv_thread_unregister(void) {
+  // EAL's own threads keep their identity: it would not be given back.
+  unsigned lcore = rte_lcore_id();
+  if (lcore != LCORE_ID_ANY && rte_eal_lcore_role(lcore) == ROLE_NON_EAL) rte_thread_unregister();
+}
 
 unsigned nfv_first_cpu(void) {
   cpu_set_t cpus;

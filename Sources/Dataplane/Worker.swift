@@ -148,5 +148,6 @@ public final class Worker: @unchecked Sendable {
 
   private func leaveThread() {
     readers?.offline(plan.worker)
+    nfv_thread_unregister()
   }
 }
