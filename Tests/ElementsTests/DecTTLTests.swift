@@ -1,3 +1,4 @@
+import Dataplane
 import Elements
 import TestKit
 import Testing
@@ -36,5 +37,9 @@ import Testing
   @Test func dropsWhatIsNoIP() throws {
     let ttl = try ElementUnderTest(DecTTL.self)
     #expect(ttl.push(Frame.ethernet().arp()).drops == ["malformed": 1])
+  }
+
+  @Test(arguments: ["", "multicast: no"]) func survivesAnything(settings: String) throws {
+    try expectRobust(ElementKind(DecTTL.self), settings: settings)
   }
 }

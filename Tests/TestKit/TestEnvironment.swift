@@ -5,10 +5,8 @@ import Synchronization
 public enum TestEnvironment {
   private static let started: Result<Void, EnvironmentError> = {
     do throws(EnvironmentError) {
-      try PacketEnvironment.start([
-        "--no-huge", "--no-shconf", "--no-pci", "--no-telemetry", "-l", "0", "-m", "256", "--log-level",
-        "lib.eal:error",
-      ])
+      try PacketEnvironment.start(
+        PacketEnvironment.arguments(megabytes: 256, hugePages: false, pci: false, extra: []))
       return .success(())
     } catch {
       return .failure(error)
