@@ -204,8 +204,16 @@ nfv_mbuf *nfv_clone(nfv_mbuf *mbuf, nfv_pool *pool) {
   return (nfv_mbuf *)rte_pktmbuf_clone(theirs(mbuf), (struct rte_mempool *)pool);
 }
 
+/// `rte_pktmbuf_copy` takes an empty packet for a mistake.
+static struct rte_mbuf *copy_all(const struct rte_mbuf *old, struct rte_mempool *pool) {
+  if (old->pkt_len > 0) return rte_pktmbuf_copy(old, pool, 0, UINT32_MAX);
+  struct rte_mbuf *copy = rte_pktmbuf_alloc(pool);
+  if (copy != NULL) __rte_pktmbuf_copy_hdr(copy, old);
+  return copy;
+}
+
 nfv_mbuf *nfv_copy(nfv_mbuf *mbuf, nfv_pool *pool) {
-  return (nfv_mbuf *)rte_pktmbuf_copy(theirs(mbuf), (struct rte_mempool *)pool, 0, UINT32_MAX);
+  return (nfv_mbuf *)copy_all(theirs(mbuf), (struct rte_mempool *)pool);
 }
 
 bool nfv_is_shared(const nfv_mbuf *mbuf) {
@@ -219,7 +227,7 @@ bool nfv_make_writable(nfv_mbuf **mbuf, uint32_t length, nfv_pool *pool) {
   struct rte_mbuf *old = theirs(*mbuf);
   if (length > old->pkt_len) return false;
   if (!nfv_is_shared(*mbuf) && length <= old->data_len) return true;
-  struct rte_mbuf *copy = rte_pktmbuf_copy(old, (struct rte_mempool *)pool, 0, UINT32_MAX);
+  struct rte_mbuf *copy = copy_all(old, (struct rte_mempool *)pool);
   if (copy == NULL) return false;
   if (copy->data_len < length) {
     rte_pktmbuf_free(copy);
