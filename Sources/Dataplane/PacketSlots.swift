@@ -23,6 +23,9 @@ extension PacketPool {
     return packet
   }
 
+  /// A second packet with the same bytes; see `Context.clone`.
+  package func clone(_ packet: borrowing Packet) -> Packet? { packet.clone(from: pool) }
+
   private func makePacket(segment: [UInt8], headroom: Int) -> Packet? {
     var slot: PacketSlot = nil
     guard unsafe nfv_alloc(pool, &slot, 1), let mbuf = unsafe slot else { return nil }
