@@ -33,6 +33,14 @@ public struct TestPool: ~Copyable {
     return packet
   }
 
+  /// A packet that shares the bytes of this one, as `Context.clone` makes it.
+  public func clone(_ packet: borrowing Packet, sourceLocation: SourceLocation = #_sourceLocation) -> Packet {
+    guard let clone = pool.clone(packet) else {
+      preconditionFailure("the test's pool has no buffer left for \(sourceLocation)")
+    }
+    return clone
+  }
+
   /// Gives a packet back.
   public func free(_ packet: consuming Packet) { packet.discard() }
 
