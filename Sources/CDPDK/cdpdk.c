@@ -18,6 +18,7 @@
 #include <rte_malloc.h>
 #include <rte_mbuf.h>
 #include <rte_mbuf_dyn.h>
+#include <rte_mbuf_pool_ops.h>
 #include <rte_rcu_qsbr.h>
 
 #define SAME(ours, theirs)                                                                                             \
@@ -106,7 +107,11 @@ unsigned long nfv_free_huge_pages(void) {
 }
 
 int nfv_thread_register(void) { return rte_lcore_id() != LCORE_ID_ANY || rte_thread_register() == 0 ? 0 : -rte_errno; }
-void nfv_thread_unregister(void) { rte_thread_unregister(); }
+void nfv_thread_unregister(void) {
+  // EAL's own threads keep their identity: it would not be given back.
+  unsigned lcore = rte_lcore_id();
+  if (lcore != LCORE_ID_ANY && rte_eal_lcore_role(lcore) == ROLE_NON_EAL) rte_thread_unregister();
+}
 
 unsigned nfv_first_cpu(void) {
   cpu_set_t cpus;
@@ -149,10 +154,37 @@ int nfv_log_to(const char *path) {
 
 // MARK: Pools and packets
 
+/// What a pool keeps beside its buffers; DPDK's part stands first because rte_mbuf looks there for it.
+struct pool_private {
+  struct rte_pktmbuf_pool_private standard;
+  uint64_t abandoned;
+};
+
+static struct pool_private *private_of(const struct rte_mempool *pool) {
+  return rte_mempool_get_priv((struct rte_mempool *)(uintptr_t)pool);
+}
+
 nfv_pool *nfv_pool_create(const char *name, unsigned count, unsigned cache, uint16_t data_room, int *error) {
+  struct rte_pktmbuf_pool_private standard = {.mbuf_data_room_size = (uint16_t)(data_room + RTE_PKTMBUF_HEADROOM)};
+  unsigned size = (unsigned)sizeof(struct rte_mbuf) + standard.mbuf_data_room_size;
   struct rte_mempool *pool =
-      rte_pktmbuf_pool_create(name, count, cache, 0, (uint16_t)(data_room + RTE_PKTMBUF_HEADROOM), SOCKET_ID_ANY);
-  if (pool == NULL) *error = rte_errno;
+      rte_mempool_create_empty(name, count, size, cache, sizeof(struct pool_private), SOCKET_ID_ANY, 0);
+  if (pool == NULL) {
+    *error = rte_errno;
+    return NULL;
+  }
+  int result = rte_mempool_set_ops_byname(pool, rte_mbuf_best_mempool_ops(), NULL);
+  if (result == 0) {
+    rte_pktmbuf_pool_init(pool, &standard);
+    result = rte_mempool_populate_default(pool);
+  }
+  if (result < 0) {
+    rte_mempool_free(pool);
+    *error = -result;
+    return NULL;
+  }
+  private_of(pool)->abandoned = 0;
+  rte_mempool_obj_iter(pool, rte_pktmbuf_init, NULL);
   return (nfv_pool *)pool;
 }
 
@@ -172,8 +204,16 @@ nfv_mbuf *nfv_clone(nfv_mbuf *mbuf, nfv_pool *pool) {
   return (nfv_mbuf *)rte_pktmbuf_clone(theirs(mbuf), (struct rte_mempool *)pool);
 }
 
+/// `rte_pktmbuf_copy` takes an empty packet for a mistake.
+static struct rte_mbuf *copy_all(const struct rte_mbuf *old, struct rte_mempool *pool) {
+  if (old->pkt_len > 0) return rte_pktmbuf_copy(old, pool, 0, UINT32_MAX);
+  struct rte_mbuf *copy = rte_pktmbuf_alloc(pool);
+  if (copy != NULL) __rte_pktmbuf_copy_hdr(copy, old);
+  return copy;
+}
+
 nfv_mbuf *nfv_copy(nfv_mbuf *mbuf, nfv_pool *pool) {
-  return (nfv_mbuf *)rte_pktmbuf_copy(theirs(mbuf), (struct rte_mempool *)pool, 0, UINT32_MAX);
+  return (nfv_mbuf *)copy_all(theirs(mbuf), (struct rte_mempool *)pool);
 }
 
 bool nfv_is_shared(const nfv_mbuf *mbuf) {
@@ -187,7 +227,7 @@ bool nfv_make_writable(nfv_mbuf **mbuf, uint32_t length, nfv_pool *pool) {
   struct rte_mbuf *old = theirs(*mbuf);
   if (length > old->pkt_len) return false;
   if (!nfv_is_shared(*mbuf) && length <= old->data_len) return true;
-  struct rte_mbuf *copy = rte_pktmbuf_copy(old, (struct rte_mempool *)pool, 0, UINT32_MAX);
+  struct rte_mbuf *copy = copy_all(old, (struct rte_mempool *)pool);
   if (copy == NULL) return false;
   if (copy->data_len < length) {
     rte_pktmbuf_free(copy);
@@ -286,7 +326,12 @@ static uint64_t abandoned;
 
 void nfv_abandon(nfv_mbuf *mbuf) {
   __atomic_fetch_add(&abandoned, 1, __ATOMIC_RELAXED);
+  __atomic_fetch_add(&private_of(mbuf->pool)->abandoned, 1, __ATOMIC_RELAXED);
   rte_pktmbuf_free(theirs(mbuf));
+}
+
+uint64_t nfv_pool_abandoned(const nfv_pool *pool) {
+  return __atomic_load_n(&private_of((const struct rte_mempool *)pool)->abandoned, __ATOMIC_RELAXED);
 }
 
 uint64_t nfv_abandoned(void) { return __atomic_load_n(&abandoned, __ATOMIC_RELAXED); }

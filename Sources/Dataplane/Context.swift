@@ -38,9 +38,9 @@ public struct Context: ~Copyable {
   /// A second packet with the same bytes. They are shared until one of the two is written to. Nil when the pool has no
   /// buffer left.
   public mutating func clone(_ packet: borrowing Packet) -> Packet? {
-    guard let mbuf = unsafe nfv_clone(packet.mbuf, pool) else { return nil }
+    guard let clone = unsafe packet.clone(from: pool) else { return nil }
     created += 1
-    return unsafe Packet(owning: mbuf)
+    return clone
   }
 }
 

@@ -81,6 +81,21 @@ struct Engine: ~Copyable {
     return count
   }
 
+  /// Receives, from queues whose packets carry a time, all that are due, and runs them. Returns how many there were.
+  mutating func receiveDue(from receiving: [Int]) -> Int {
+    var total = 0
+    for index in receiving {
+      let queue = unsafe queues[index].unsafelyUnwrapped
+      while let next = queue.nextArrival, unsafe next <= context.now {
+        let count = unsafe receive(index)
+        if count == 0 { break }
+        total += count
+        unsafe settle()
+      }
+    }
+    return total
+  }
+
   // MARK: Nodes
 
   /// Runs the nodes in order until nothing is pending.
@@ -296,6 +311,16 @@ struct Engine: ~Copyable {
       unsafe wake(due)
       unsafe settle()
     }
+  }
+
+  /// Moves virtual time forward, waking elements each at its time.
+  mutating func advance(to instant: Instant) {
+    while unsafe nextWake <= instant {
+      unsafe context.now = max(context.now, nextWake)
+      unsafe fireWakes()
+    }
+    // Captures may go back in time; the clock does not.
+    unsafe context.now = max(context.now, instant)
   }
 
   private mutating func wake(_ index: Int) {

@@ -65,12 +65,14 @@ public struct Packet: ~Copyable {
     }
   }
 
-  /// The bytes of the first segment, to write; empty when they are shared and no buffer is left for a copy.
+  /// The bytes of the first segment, to write; empty when they are shared and no buffer is left for a copy. The next
+  /// look at a header parses the frame anew.
   @inlinable
   public var mutableBytes: MutableRawSpan {
     @_lifetime(&self)
     mutating get {
       let count = makeWritable() ? contiguousLength : 0
+      forgetHeaders()
       let span = unsafe MutableRawSpan(_unsafeStart: start, byteCount: count)
       return unsafe _overrideLifetime(span, mutating: &self)
     }
@@ -101,39 +103,64 @@ public struct Packet: ~Copyable {
   @usableFromInline
   mutating func copyShared() -> Bool {
     unsafe withUnsafeMutablePointer(to: &mbuf) { pointer in
-      var mbuf: UnsafeMutablePointer<nfv_mbuf>? = unsafe pointer.pointee
-      let done = unsafe nfv_make_writable(&mbuf, UInt32(mbuf!.pointee.data_length), OpaquePointer(mbuf!.pointee.pool))
-      unsafe pointer.pointee = mbuf!
+      let old = unsafe pointer.pointee
+      var mbuf: UnsafeMutablePointer<nfv_mbuf>? = unsafe old
+      let before = unsafe old.pointee.data_length
+      let done = unsafe nfv_make_writable(
+        &mbuf, min(UInt32(before), Self.headerReach), OpaquePointer(old.pointee.pool))
+      guard let new = unsafe mbuf else { return false }
+      unsafe pointer.pointee = new
+      // A fresh buffer may hold less than one whose headroom was used up: headers may have moved to the next.
+      if unsafe new.pointee.data_length < before { unsafe new.pointee.parsed = 0 }
       return done
     }
+  }
+
+  /// A second packet that shares this one's bytes; nil when the pool has no buffer left.
+  borrowing func clone(from pool: OpaquePointer) -> Packet? {
+    // Headers are brought into one piece as long as the bytes are this packet's own.
+    if segmentCount > 1 { _ = facts }
+    guard let copy = unsafe nfv_clone(mbuf, pool) else { return nil }
+    return unsafe Packet(owning: copy)
   }
 
   // MARK: Changing the shape
 
   /// Makes room for `count` bytes at `offset`, moving what stands before it towards the headroom; the new bytes are
-  /// undefined. False, with the packet unchanged, when there is no room.
+  /// undefined, and the next look at a header parses the frame anew. False, with the packet unchanged, when there is no
+  /// room.
   public mutating func insert(_ count: Int, at offset: Int) -> Bool {
-    guard offset >= 0, count >= 0, offset <= contiguousLength, makeWritable() else { return false }
+    guard offset >= 0, count >= 0, count <= Int(UInt16.max), reaches(offset) else { return false }
     guard unsafe count <= Int(mbuf.pointee.data_offset), length + count <= Int(UInt16.max) else { return false }
     let old = unsafe start
     unsafe mbuf.pointee.data_offset -= UInt16(count)
     unsafe mbuf.pointee.data_length += UInt16(count)
     unsafe mbuf.pointee.packet_length += UInt32(count)
     unsafe start.copyMemory(from: old, byteCount: offset)
-    shiftHeaders(from: offset, by: count)
+    forgetHeaders()
     return true
   }
 
   /// Takes away `count` bytes at `offset`. False, with the packet unchanged, when the first segment is shorter.
   public mutating func remove(_ count: Int, at offset: Int) -> Bool {
-    guard offset >= 0, count >= 0, offset + count <= contiguousLength, makeWritable() else { return false }
+    guard offset >= 0, count >= 0, offset <= length, count <= length - offset, reaches(offset + count) else {
+      return false
+    }
     let old = unsafe start
     unsafe mbuf.pointee.data_offset += UInt16(count)
     unsafe mbuf.pointee.data_length -= UInt16(count)
     unsafe mbuf.pointee.packet_length -= UInt32(count)
     unsafe start.copyMemory(from: old, byteCount: offset)
-    shiftHeaders(from: offset, by: -count)
+    followRemoval(of: count, at: offset)
     return true
+  }
+
+  /// Makes the first segment writable; false when that fails or the segment is shorter than `count` even with what
+  /// parsing brings into it.
+  private mutating func reaches(_ count: Int) -> Bool {
+    guard count <= length, makeWritable() else { return false }
+    if count > contiguousLength { _ = parse() }
+    return count <= contiguousLength
   }
 
   /// Cuts the packet down to its first `length` bytes; a longer `length` changes nothing.
@@ -147,26 +174,27 @@ public struct Packet: ~Copyable {
   /// 65,535 bytes.
   public mutating func replaceBytes(with contents: RawSpan) -> Bool {
     forgetHeaders()
-    guard contents.byteCount <= Int(UInt16.max), makeWritable() else { return false }
     unsafe nfv_truncate(mbuf, 0)
+    guard contents.byteCount <= Int(UInt16.max), makeWritable() else { return false }
     return unsafe contents.withUnsafeBytes { bytes in
       unsafe bytes.isEmpty || nfv_write(mbuf, bytes.baseAddress, UInt32(bytes.count), OpaquePointer(mbuf.pointee.pool))
     }
   }
 
-  /// Has the next look at a header parse the frame anew; for elements that rewrite headers by `mutableBytes`.
+  /// Has the next look at a header parse the frame anew; for elements that change by a header view what follows it.
   @inlinable
   public mutating func forgetHeaders() { unsafe mbuf.pointee.parsed = 0 }
 
-  private mutating func shiftHeaders(from offset: Int, by count: Int) {
+  /// Headers behind VLAN tags that were taken away whole are where they were, only earlier.
+  private mutating func followRemoval(of count: Int, at offset: Int) {
     let network = unsafe Int(mbuf.pointee.network_offset)
-    guard unsafe mbuf.pointee.parsed & (Facts.ipv4 | Facts.ipv6 | Facts.arp) != 0, offset <= network,
-      network + count >= EthernetHeader<ReadOnly>.length
+    guard unsafe mbuf.pointee.parsed & (Facts.ipv4 | Facts.ipv6 | Facts.arp) != 0, offset >= 12, offset % 4 == 0,
+      count % 4 == 0, offset + count <= network - 2
     else {
       forgetHeaders()
       return
     }
-    unsafe mbuf.pointee.network_offset = UInt16(network + count)
-    unsafe mbuf.pointee.transport_offset = UInt16(truncatingIfNeeded: Int(mbuf.pointee.transport_offset) + count)
+    unsafe mbuf.pointee.network_offset = UInt16(network - count)
+    unsafe mbuf.pointee.transport_offset &-= UInt16(count)
   }
 }

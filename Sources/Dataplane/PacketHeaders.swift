@@ -79,12 +79,19 @@ extension Packet {
 
   // MARK: Views
 
+  /// Parsing brings headers into one piece, so a segment that is too short is looked at again afterwards.
+  @inlinable
+  var hasEthernet: Bool {
+    contiguousLength >= EthernetHeader<ReadOnly>.length
+      || segmentCount > 1 && facts != 0 && contiguousLength >= EthernetHeader<ReadOnly>.length
+  }
+
   /// The Ethernet header; nil for frames shorter than one.
   @inlinable
   public var ethernet: EthernetHeader<ReadOnly>? {
     @_lifetime(borrow self)
     get {
-      guard contiguousLength >= EthernetHeader<ReadOnly>.length else { return nil }
+      guard hasEthernet else { return nil }
       let header = unsafe EthernetHeader<ReadOnly>(unchecked: headerBytes(at: 0))
       return unsafe _overrideLifetime(header, borrowing: self)
     }
@@ -95,7 +102,7 @@ extension Packet {
   public var mutableEthernet: EthernetHeader<ReadWrite>? {
     @_lifetime(&self)
     mutating get {
-      guard contiguousLength >= EthernetHeader<ReadOnly>.length, makeWritable() else { return nil }
+      guard hasEthernet, makeWritable() else { return nil }
       let header = unsafe EthernetHeader<ReadWrite>(unchecked: headerBytes(at: 0))
       return unsafe _overrideLifetime(header, mutating: &self)
     }

@@ -28,6 +28,8 @@ public final class PacketPool: @unchecked Sendable {
   public var available: Int { unsafe Int(nfv_pool_available(pool)) }
   /// All buffers.
   public var capacity: Int { unsafe Int(nfv_pool_capacity(pool)) }
+  /// Packets of this pool that died without a verdict.
+  public var abandoned: UInt64 { unsafe nfv_pool_abandoned(pool) }
 }
 
 /// The text for a DPDK or system error number.

@@ -138,6 +138,13 @@ public final class Plan {
   /// How many outputs the node at this place of `names` has.
   public func outputCount(of node: Int) -> Int { connected[node].count }
 
+  /// The places of nodes that receive.
+  var receiveNodes: [Int] {
+    roles.indices.filter { index in
+      if case .receive = roles[index] { true } else { false }
+    }
+  }
+
   func queue(at index: Int) -> any PortQueue {
     switch roles[index] {
     case .receive(let queue), .transmit(let queue): return queue
@@ -149,6 +156,12 @@ public final class Plan {
   public func counters() -> [NodeCounters] {
     (0..<nodeCount).map { unsafe nodes[$0].counters.read() }
   }
+
+  /// What was counted at one node so far.
+  public func counters(of node: PlanNode) -> NodeCounters { unsafe nodes[node.index].counters.read() }
+
+  /// Counts that an element reports besides; to be read when the worker is not running.
+  public func elementCounters(of node: PlanNode) -> [ElementCounter] { elementCounters(of: node.index) }
 
   /// Counts that an element reports besides; to be read when the worker is not running.
   public func elementCounters(of node: Int) -> [ElementCounter] {

@@ -60,7 +60,7 @@ public final class Worker: @unchecked Sendable {
     defer { leaveThread() }
     let clock = LiveClock()
     var engine = unsafe Engine(plan, ordered: false)
-    let receiving = receiveNodes
+    let receiving = plan.receiveNodes
     let sleeper = Sleeper(queues: receiving.map { plan.queue(at: $0) })
     unsafe engine.context.now = clock.now
     unsafe engine.start()
@@ -101,23 +101,15 @@ public final class Worker: @unchecked Sendable {
     enterThread()
     defer { leaveThread() }
     var engine = unsafe Engine(plan, ordered: true)
-    let receiving = receiveNodes
+    let receiving = plan.receiveNodes
     unsafe engine.context.now = nextArrival(of: receiving) ?? Instant(nanoseconds: 0)
     unsafe engine.start()
     unsafe engine.fireWakes()
     var total: UInt64 = 0
     var reported: UInt64 = 0
     while !stop.isRaised, let arrival = nextArrival(of: receiving) {
-      unsafe advance(&engine, to: arrival)
-      for index in receiving {
-        let queue = plan.queue(at: index)
-        while let next = queue.nextArrival, unsafe next <= engine.context.now {
-          let count = unsafe engine.receive(index)
-          if count == 0 { break }
-          total += UInt64(count)
-          unsafe engine.settle()
-        }
-      }
+      unsafe engine.advance(to: arrival)
+      total += unsafe UInt64(engine.receiveDue(from: receiving))
       unsafe engine.fireWakes()
       readers?.quiescent(plan.worker)
       if total - reported >= 65_536 {
@@ -127,7 +119,7 @@ public final class Worker: @unchecked Sendable {
     }
     let end = unsafe engine.context.now.advanced(by: Self.replayDrainNanoseconds)
     while unsafe engine.countHeld() > 0 && engine.nextWake <= end {
-      unsafe advance(&engine, to: engine.nextWake)
+      unsafe engine.advance(to: engine.nextWake)
     }
     progress(total)
     return unsafe engine.finish()
@@ -136,22 +128,7 @@ public final class Worker: @unchecked Sendable {
   /// How long virtual time goes on for held packets after the last one came in.
   static let replayDrainNanoseconds: UInt64 = 3_600_000_000_000
 
-  private func advance(_ engine: inout Engine, to instant: Instant) {
-    while unsafe engine.nextWake <= instant {
-      unsafe engine.context.now = max(engine.context.now, engine.nextWake)
-      unsafe engine.fireWakes()
-    }
-    // Captures may go back in time; the clock does not.
-    unsafe engine.context.now = max(engine.context.now, instant)
-  }
-
   private func isIdle(_ engine: borrowing Engine) -> Bool { unsafe engine.nextWake == .never }
-
-  private var receiveNodes: [Int] {
-    plan.roles.indices.filter { index in
-      if case .receive = plan.roles[index] { true } else { false }
-    }
-  }
 
   private func nextArrival(of receiving: [Int]) -> Instant? {
     var earliest: Instant?
@@ -171,5 +148,6 @@ public final class Worker: @unchecked Sendable {
 
   private func leaveThread() {
     readers?.offline(plan.worker)
+    nfv_thread_unregister()
   }
 }

@@ -105,6 +105,7 @@ uint64_t nfv_tsc_hz(void);
 unsigned long nfv_free_huge_pages(void);
 /// Gives the calling thread an lcore identity of its own, so that it has a mempool cache. Returns 0 or a negative errno.
 int nfv_thread_register(void);
+/// Gives back what `nfv_thread_register` gave; there are RTE_MAX_LCORE identities in a process.
 void nfv_thread_unregister(void);
 /// The first CPU that this process may use.
 unsigned nfv_first_cpu(void);
@@ -158,6 +159,8 @@ bool nfv_is_shared(const nfv_mbuf *mbuf);
 void nfv_abandon(nfv_mbuf *mbuf);
 /// Packets that died without a verdict since the program started.
 uint64_t nfv_abandoned(void);
+/// Packets of this pool that died without a verdict.
+uint64_t nfv_pool_abandoned(const nfv_pool *pool);
 
 // MARK: Ethernet devices
 

@@ -1,0 +1,44 @@
+/// Runs a plan step by step, on the calling thread and under a clock that the caller moves. What a plan does in a
+/// `Worker` by replay it does here, a step at a time: for tests, and for tools that feed a plan themselves.
+@safe
+public final class PlanStepper {
+  /// What is run.
+  public let plan: Plan
+  private var engine: Engine
+  private let receiving: [Int]
+
+  /// Sets the clock and calls `start` on every element.
+  public init(_ plan: Plan, at start: Instant = Instant(nanoseconds: 0)) {
+    self.plan = plan
+    receiving = plan.receiveNodes
+    unsafe engine = Engine(plan, ordered: true)
+    unsafe engine.context.now = start
+    unsafe engine.start()
+  }
+
+  /// The clock.
+  public var now: Instant { unsafe engine.context.now }
+
+  /// When the next element wants to be woken; `.never` when none does.
+  public var nextWake: Instant { unsafe engine.nextWake }
+
+  /// How many packets the elements keep for later.
+  public var held: Int { unsafe engine.countHeld() }
+
+  /// Moves the clock forward to `instant` and wakes elements on the way, each at its time. An earlier `instant` leaves
+  /// the clock as it is.
+  public func advance(to instant: Instant) { unsafe engine.advance(to: instant) }
+
+  /// Receives what has arrived at timed queues by now, runs the plan until nothing is pending, and then wakes the
+  /// elements that asked for it meanwhile.
+  /// - Returns: How many packets were received.
+  @discardableResult
+  public func step() -> Int {
+    let received = unsafe engine.receiveDue(from: receiving)
+    unsafe engine.fireWakes()
+    return received
+  }
+
+  /// Calls `finish` on every element; returns what went wrong. Nothing may be run afterwards.
+  public func finish() -> [String] { unsafe engine.finish() }
+}
