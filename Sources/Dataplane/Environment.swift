@@ -27,7 +27,7 @@ public enum PacketEnvironment {
     let copies = arguments.map { unsafe strdup($0) }
     let pointers = unsafe copies.map { unsafe UnsafePointer<CChar>($0) }
     let result = unsafe nfv_eal_init(Int32(arguments.count), pointers, &log, log.count)
-    for unsafecopy in unsafe copies { unsafe free(copy) }
+    unsafe copies.forEach { unsafe free($0) }
     guard result < 0 else { return }
     let lines = String(decoding: log.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
       .split(separator: "\n").suffix(3).joined(separator: " / ")
