@@ -17,7 +17,8 @@ extension PortKind {
 
   /// How many queues the user wants; nil when that is left to the scheduler.
   static func takeQueues(_ settings: inout Settings) throws(ConfigurationError) -> Int? {
-    let queues: Int? = try settings.takeIfPresent("queues", "receive queues, and as many to transmit; one a worker when left out")
+    let queues: Int? = try settings.takeIfPresent(
+      "queues", "receive queues, and as many to transmit; one a worker when left out")
     if let queues, !(1...64).contains(queues) {
       settings.reject(settings.range(of: "queues"), "\(queues) queues", remedy: "give 1 to 64")
       return nil
@@ -94,7 +95,8 @@ struct PacketSocketSpecification: PortSpecification {
     let queues = try PortKind.takeQueues(&settings)
     var options = PacketSocketPort.Options()
     options.promiscuous = try settings.take("promiscuous", default: true, "receive frames for other stations")
-    options.coalesce = try settings.take("coalesce", default: false, "send runs of TCP segments as one; the interface cuts them")
+    options.coalesce = try settings.take(
+      "coalesce", default: false, "send runs of TCP segments as one; the interface cuts them")
     return PacketSocketSpecification(interface: interface, queues: queues, options: options)
   }
 

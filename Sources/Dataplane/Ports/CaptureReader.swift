@@ -24,7 +24,8 @@ final class CaptureReader {
     self.path = path
     guard let file = unsafe fopen(path, "rbe") else {
       throw EnvironmentError(
-        "\(path) cannot be read (\(unsafe String(cString: strerror(errno))))", remedy: "check the path and its permissions")
+        "\(path) cannot be read (\(unsafe String(cString: strerror(errno))))",
+        remedy: "check the path and its permissions")
     }
     unsafe setvbuf(file, nil, _IOFBF, 1 << 18)
     var error = [CChar](repeating: 0, count: Int(PCAP_ERRBUF_SIZE))
@@ -40,7 +41,8 @@ final class CaptureReader {
       let name = unsafe pcap_datalink_val_to_name(type).map { unsafe String(cString: $0) } ?? "number \(type)"
       unsafe pcap_close(handle)
       throw EnvironmentError(
-        "\(path) holds link type \(name), not Ethernet; no packet of it was read", remedy: "capture on an Ethernet interface")
+        "\(path) holds link type \(name), not Ethernet; no packet of it was read",
+        remedy: "capture on an Ethernet interface")
     }
     unsafe self.handle = handle
     advance()
@@ -50,7 +52,8 @@ final class CaptureReader {
 
   private static func remedy(for reason: String) -> String {
     if reason.contains("link-layer type") || reason.contains("snapshot length") || reason.contains("snaplen") {
-      return "libpcap cannot mix interfaces of one pcapng file; split it: tshark -r FILE -Y frame.interface_id==0 -w ONE"
+      return
+        "libpcap cannot mix interfaces of one pcapng file; split it: tshark -r FILE -Y frame.interface_id==0 -w ONE"
     }
     if reason.contains("truncated") { return "the file ends within its header; record it again" }
     return "give a pcap or pcapng file"
