@@ -64,7 +64,8 @@ struct Engine: ~Copyable {
     unsafe vector.pointee.reserve(batchSize)
     let slots = unsafe vector.pointee.slots + vector.pointee.count
     var bytes: UInt64 = 0
-    let count = unsafe queues[index].unsafelyUnwrapped.receive(slots, limit: batchSize, bytes: &bytes)
+    let count = unsafe queues[index].unsafelyUnwrapped.receive(
+      slots, limit: batchSize, now: context.now, bytes: &bytes)
     guard count > 0 else { return 0 }
     if unsafe isOrdered {
       for offset in 0..<count {
@@ -101,7 +102,7 @@ struct Engine: ~Copyable {
   /// Runs the nodes in order until nothing is pending.
   mutating func settle() {
     var rounds = 0
-    while unsafe pass() && plan.hasCycle {
+    while unsafe pass(), unsafe plan.hasCycle {
       rounds += 1
       if rounds == Self.roundLimit {
         unsafe dropPending(.looped)

@@ -78,7 +78,9 @@ public final class Worker: @unchecked Sendable {
       }
       idleRounds += 1
       if idleRounds < Self.spinRounds { continue }
-      if receiving.allSatisfy({ plan.queue(at: $0).hasEnded }) && isIdle(engine) { break }
+      if receiving.allSatisfy({ plan.queue(at: $0).hasEnded }) {
+        if unsafe isIdle(engine) { break }
+      }
       _ = unsafe engine.countHeld()
       readers?.offline(plan.worker)
       sleeper.sleep(until: unsafe engine.nextWake, now: unsafe engine.context.now)
