@@ -103,7 +103,7 @@ struct Engine: ~Copyable {
     var rounds = 0
     while unsafe pass() && plan.hasCycle {
       rounds += 1
-      if rounds == Self.roundLimit {
+      if unsafe rounds == Self.roundLimit {
         unsafe dropPending(.looped)
         return
       }
@@ -153,7 +153,7 @@ struct Engine: ~Copyable {
     let inputs = unsafe 0..<node.pointee.inputCount
     let waiting = unsafe vectors + node.pointee.firstInput
     // What the element sends back to itself is behind these and has to wait.
-    let ends = unsafe inputs.map { unsafe waiting[$0].pointee.count }
+    let ends = inputs.map { unsafe waiting[$0].pointee.count }
     guard let busiest = ends.max(), busiest > 0 else { return 0 }
     for input in inputs { unsafe waiting[input].pointee.restoreOrder() }
     var heads = [Int](repeating: 0, count: ends.count)

@@ -24,7 +24,7 @@ public enum PacketEnvironment {
   /// - Throws: When EAL refuses, with what it logged.
   public static func start(_ arguments: [String]) throws(EnvironmentError) {
     var log = [CChar](repeating: 0, count: 8192)
-    let copies = arguments.map { unsafe strdup($0) }
+    let copies = unsafe arguments.map { unsafe strdup($0) }
     let pointers = unsafe copies.map { unsafe UnsafePointer<CChar>($0) }
     let result = unsafe nfv_eal_init(Int32(arguments.count), pointers, &log, log.count)
     unsafe copies.forEach { unsafe free($0) }

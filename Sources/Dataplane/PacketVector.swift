@@ -23,7 +23,7 @@ struct PacketVector {
 
   private mutating func grow(to needed: Int) {
     let larger = max(needed, unsafe capacity * 2)
-    let moved = unsafe UnsafeMutablePointer<PacketSlot>.allocate(capacity: larger)
+    let moved = UnsafeMutablePointer<PacketSlot>.allocate(capacity: larger)
     unsafe moved.update(from: slots, count: count)
     unsafe slots.deallocate()
     unsafe slots = moved

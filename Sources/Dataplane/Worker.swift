@@ -78,7 +78,7 @@ public final class Worker: @unchecked Sendable {
       }
       idleRounds += 1
       if idleRounds < Self.spinRounds { continue }
-      if receiving.allSatisfy({ plan.queue(at: $0).hasEnded }) && isIdle(engine) { break }
+      if unsafe isIdle(engine) && receiving.allSatisfy({ plan.queue(at: $0).hasEnded }) { break }
       _ = unsafe engine.countHeld()
       readers?.offline(plan.worker)
       sleeper.sleep(until: unsafe engine.nextWake, now: unsafe engine.context.now)
