@@ -78,7 +78,7 @@ struct CounterWords {
     counters.ticks = unsafe load(Self.ticks)
     counters.timedPackets = unsafe load(Self.timedPackets)
     counters.held = unsafe load(Self.held)
-    counters.packetsOut = (0..<(unsafe outputCount)).map { unsafe load(Self.outputs + $0) }
+    counters.packetsOut = unsafe (0..<outputCount).map { unsafe load(Self.outputs + $0) }
     for reason in 0..<DropReason.limit {
       let count = unsafe load(Self.drops + reason)
       if count > 0 { counters.drops[UInt8(reason)] = count }

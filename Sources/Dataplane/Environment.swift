@@ -60,6 +60,12 @@ public enum PacketEnvironment {
     return arguments + extra
   }
 
+  /// Gives the calling thread an identity of its own, as a worker does; false when a process has no more of them.
+  package static func registerThread() -> Bool {
+    defer { nfv_thread_unregister() }
+    return nfv_thread_register() == 0
+  }
+
   /// Gives back what EAL holds.
   public static func stop() { nfv_eal_cleanup() }
 
