@@ -53,7 +53,7 @@ public struct HashSplit: Element {
     let range = UInt64(slots.count)
     batch.forEach { packet in
       // The high bits of a product spread a hash evenly over any range.
-      .forward(NumberedOutput(Int(slots[Int(UInt64(packet.flowHash) &* range >> 32)])))
+      .forward(NumberedOutput(Int(slots[Int((UInt64(packet.flowHash) &* range) >> 32)])))
     }
   }
 }
