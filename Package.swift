@@ -33,7 +33,7 @@ let package = Package(
     .library(name: "TestKit", targets: ["TestKit"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
   ],
   targets: [
     .systemLibrary(name: "CLibYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
@@ -45,8 +45,12 @@ let package = Package(
     .target(name: "Configuration", dependencies: ["CLibYAML", "Wire"], swiftSettings: safe),
     .systemLibrary(name: "CPcap", pkgConfig: "libpcap", providers: [.apt(["libpcap-dev"])]),
     .target(name: "Tables", dependencies: ["Wire"], swiftSettings: safe),
-    .target(name: "Elements", dependencies: ["Dataplane", "Tables", "Wire", "Configuration"], path: "Elements", swiftSettings: safe),
-    .target(name: "Dataplane", dependencies: ["CDPDK", "CPacketSocket", "CPcap", "Wire", "Configuration"], swiftSettings: safe),
+    .target(
+      name: "Elements", dependencies: ["Dataplane", "Tables", "Wire", "Configuration"], path: "Elements",
+      swiftSettings: safe),
+    .target(
+      name: "Dataplane", dependencies: ["CDPDK", "CPacketSocket", "CPcap", "Wire", "Configuration"], swiftSettings: safe
+    ),
     .target(name: "Assembly", dependencies: ["Dataplane", "Configuration"], swiftSettings: safe),
     .target(name: "Control", dependencies: ["Assembly", "Dataplane", "Configuration"], swiftSettings: safe),
     .target(

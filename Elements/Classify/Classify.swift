@@ -103,7 +103,7 @@ public struct Classify: Element {
 
   public var counters: [ElementCounter] {
     guard !sorts else { return [] }
-    return (0..<rules.count).map { ElementCounter("rule\($0 + 1)", matched[$0]) }
+    return (0..<rules.count).map { ElementCounter("\($0 + 1):\(outputs[Int(rules[$0].output)].name)", matched[$0]) }
       + [ElementCounter("else", matched[rules.count])]
   }
 

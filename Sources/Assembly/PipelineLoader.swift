@@ -194,7 +194,8 @@ struct PipelineLoader {
     let names = portKinds.map(\.name)
     let kindNode: YAMLNode
     var rest: YAMLNode?
-    if let word = value.scalar, !value.isNull {
+    // In YAML the word null is a value of its own, and the port's kind here.
+    if let word = value.scalar, !value.isNull || word == "null" {
       kindNode = YAMLNode(.scalar(word, isPlain: true), value.range)
     } else if let first = value.mapping?.first(where: { names.contains($0.key.scalar ?? "") }) {
       kindNode = first.key

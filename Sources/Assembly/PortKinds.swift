@@ -8,8 +8,23 @@ extension PortKind {
   /// Every kind of port, in the order of the reference.
   public static let all: [PortKind] = [
     PortKind("pcap", about: "Plays a capture, and writes what is sent to another.", read: CaptureSpecification.read),
+    PortKind(
+      "af_packet", about: "A network interface of the kernel's, by AF_PACKET rings.",
+      read: PacketSocketSpecification.read),
     PortKind("dpdk", about: "A DPDK device: a PCI address or a virtual device.", read: DeviceSpecification.read),
+    PortKind("null", about: "Receives nothing, and frees what it is sent.", read: NullSpecification.read),
   ]
+
+  /// How many queues the user wants; nil when that is left to the scheduler.
+  static func takeQueues(_ settings: inout Settings) throws(ConfigurationError) -> Int? {
+    let queues: Int? = try settings.takeIfPresent(
+      "queues", "receive queues, and as many to transmit; one a worker when left out")
+    if let queues, !(1...64).contains(queues) {
+      settings.reject(settings.range(of: "queues"), "\(queues) queues", remedy: "give 1 to 64")
+      return nil
+    }
+    return queues
+  }
 
   /// A capture in place of a port; without one it receives nothing and counts what is sent.
   static func capture(input: String?, output: String?) -> any PortSpecification {
@@ -51,10 +66,7 @@ struct DeviceSpecification: PortSpecification {
   static func read(_ settings: inout Settings) throws(ConfigurationError) -> any PortSpecification {
     let device: String = try settings.take(
       PortKind.mainSetting, "PCI address or virtual device", shorthand: true)
-    let queues: Int? = try settings.takeIfPresent("queues", "receive queues, and transmit queues")
-    if let queues, !(1...64).contains(queues) {
-      settings.reject(settings.range(of: "queues"), "\(queues) queues", remedy: "give 1 to 64")
-    }
+    let queues = try PortKind.takeQueues(&settings)
     var options = EthernetDevice.Options()
     options.descriptors = try settings.take(
       "descriptors", default: 0, in: 0...32_768, "a queue's length; 0: the driver's choice")
@@ -67,5 +79,46 @@ struct DeviceSpecification: PortSpecification {
     var options = options
     options.queues = queues
     return try EthernetDevice(device, number: number, options: options, pool: pool)
+  }
+}
+
+struct PacketSocketSpecification: PortSpecification {
+  var interface: String
+  var queues: Int?
+  var options: PacketSocketPort.Options
+
+  var summary: String { "af_packet \(interface)" }
+  var allowsSeveralQueues: Bool { true }
+
+  static func read(_ settings: inout Settings) throws(ConfigurationError) -> any PortSpecification {
+    let interface: String = try settings.take(PortKind.mainSetting, "name of the interface", shorthand: true)
+    let queues = try PortKind.takeQueues(&settings)
+    var options = PacketSocketPort.Options()
+    options.promiscuous = try settings.take("promiscuous", default: true, "receive frames for other stations")
+    options.coalesce = try settings.take(
+      "coalesce", default: false, "send runs of TCP segments as one; the interface cuts them")
+    return PacketSocketSpecification(interface: interface, queues: queues, options: options)
+  }
+
+  func open(number: Int, queues: Int, pool: PacketPool) throws(EnvironmentError) -> any Port {
+    var options = options
+    options.queues = queues
+    return try PacketSocketPort(interface, number: number, options: options, pool: pool)
+  }
+}
+
+struct NullSpecification: PortSpecification {
+  var queues: Int?
+
+  var summary: String { "null" }
+  var allowsSeveralQueues: Bool { true }
+  var receives: Bool { false }
+
+  static func read(_ settings: inout Settings) throws(ConfigurationError) -> any PortSpecification {
+    NullSpecification(queues: try PortKind.takeQueues(&settings))
+  }
+
+  func open(number: Int, queues: Int, pool: PacketPool) throws(EnvironmentError) -> any Port {
+    NullPort(number: number, queues: queues)
   }
 }

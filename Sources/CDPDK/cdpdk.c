@@ -136,12 +136,16 @@ void nfv_thread_name(const char *name) {
   pthread_setname_np(pthread_self(), shortened);
 }
 
-void nfv_thread_wait(const int *descriptors, unsigned count, uint64_t nanoseconds) {
+bool nfv_thread_wait(const int *descriptors, unsigned count, uint64_t nanoseconds) {
   struct pollfd polled[64];
   if (count > 64) count = 64;
   for (unsigned i = 0; i < count; i++) polled[i] = (struct pollfd){.fd = descriptors[i], .events = POLLIN};
   struct timespec time = {.tv_sec = (time_t)(nanoseconds / 1000000000), .tv_nsec = (long)(nanoseconds % 1000000000)};
-  ppoll(polled, count, &time, NULL);
+  if (ppoll(polled, count, &time, NULL) <= 0) return false;
+  for (unsigned i = 0; i < count; i++) {
+    if ((polled[i].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) return true;
+  }
+  return false;
 }
 
 const char *nfv_strerror(int error) { return rte_strerror(error < 0 ? -error : error); }

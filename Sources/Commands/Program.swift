@@ -22,6 +22,7 @@ struct Root: ParsableCommand {
     abstract: "Runs network functions: a graph of elements, described in YAML, over DPDK, AF_PACKET or captures.",
     discussion:
       "'nfvrun FILE' means 'nfvrun run FILE'. Exit codes: 0 done, 1 the configuration is wrong, 2 the host or the run failed.",
+    version: "0.1.0",
     subcommands: [
       Run.self, Replay.self, Check.self, DrawGraph.self, ShowPlan.self, ListElements.self, PrintSchema.self,
     ],

@@ -29,6 +29,7 @@ struct RunOptions: ParsableArguments {
     options.eal = eal
     options.batchSize = batchSize
     options.duration = duration
+    options.notice = { Console.error("nfvrun: warning: \($0)") }
     let showsProgress = Console.errorIsTerminal && !quiet
     if showsProgress {
       options.progress = { Console.progress("\(Report.grouped($0)) packets") }

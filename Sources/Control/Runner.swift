@@ -17,6 +17,9 @@ public final class Runner {
     /// Called about once a second during a live run with what happened so far.
     public var status: (@Sendable (Report) -> Void)?
 
+    /// Called with what ports noticed when they were opened.
+    public var notice: (@Sendable (String) -> Void)?
+
     /// The pipeline as it is.
     public init() {}
   }
@@ -48,7 +51,9 @@ public final class Runner {
   /// Runs until the ports have ended or the run is stopped.
   public func run() throws(RunError) -> Outcome {
     let opened = try open()
-    defer { for port in opened.ports { _ = port } }
+    for (port, declaration) in zip(opened.ports, pipeline.ports) {
+      for warning in port.warnings { options.notice?("\(declaration.name): \(warning)") }
+    }
     let started = nowNanoseconds()
     var problems = try isReplay ? replay(opened) : live(opened)
     let elapsed = nowNanoseconds() - started

@@ -7,6 +7,8 @@ public protocol PortQueue: AnyObject {
   @unsafe func transmit(_ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant, bytes: inout UInt64) -> Int
   /// A descriptor that becomes readable when packets arrive, for an idle worker to sleep on.
   var descriptor: Int32? { get }
+  /// Takes an error off the descriptor, so that it can be slept on again.
+  func clearError()
   /// Queues whose packets carry a time of their own say when the next is due; nil when there are no more.
   var nextArrival: Instant? { get }
   /// Whether `nextArrival` says when packets are due.
@@ -17,6 +19,7 @@ public protocol PortQueue: AnyObject {
 
 extension PortQueue {
   public var descriptor: Int32? { nil }
+  public func clearError() {}
   public var nextArrival: Instant? { nil }
   public var isTimed: Bool { false }
   public var hasEnded: Bool { false }
@@ -30,11 +33,14 @@ public protocol Port: AnyObject {
   var queues: [any PortQueue] { get }
   /// Counts that only the port knows: what the driver or the kernel lost.
   var counters: [ElementCounter] { get }
+  /// What was noticed when the port was opened, in the user's words.
+  var warnings: [String] { get }
   /// Completes files and gives devices back. What it returns went wrong, in the user's words.
   func close() -> [String]
 }
 
 extension Port {
   public var counters: [ElementCounter] { [] }
+  public var warnings: [String] { [] }
   public func close() -> [String] { [] }
 }

@@ -3,11 +3,13 @@ import CDPDK
 /// How an idle worker waits for packets or for a point in time.
 @safe
 struct Sleeper {
+  private let queues: [any PortQueue]
   private let descriptors: [Int32]
   /// Whether every queue has a descriptor, so that no packet can come unnoticed.
   private let canWait: Bool
 
   init(queues: [any PortQueue]) {
+    self.queues = queues
     descriptors = queues.compactMap(\.descriptor)
     canWait = descriptors.count == queues.count
   }
@@ -18,6 +20,9 @@ struct Sleeper {
   func sleep(until wake: Instant, now: Instant) {
     let limit = canWait ? Self.longestWait : UInt64(Worker.longestNap)
     let nanoseconds = min(limit, wake.nanoseconds(since: now))
-    unsafe nfv_thread_wait(descriptors, UInt32(descriptors.count), nanoseconds)
+    guard unsafe nfv_thread_wait(descriptors, UInt32(descriptors.count), nanoseconds) else { return }
+    for queue in queues { queue.clearError() }
+    // An interface that stays down would report it again at once.
+    _ = unsafe nfv_thread_wait(nil, 0, UInt64(Worker.longestNap))
   }
 }

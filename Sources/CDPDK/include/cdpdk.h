@@ -113,8 +113,9 @@ unsigned nfv_first_cpu(void);
 int nfv_thread_pin(unsigned cpu);
 /// Names the calling thread for `top` and debuggers; 15 characters at most.
 void nfv_thread_name(const char *name);
-/// Waits until one of the descriptors is readable or the time is over. At most 64 descriptors are looked at.
-void nfv_thread_wait(const int *descriptors, unsigned count, uint64_t nanoseconds);
+/// Waits until one of the descriptors is readable or the time is over. At most 64 descriptors are looked at. Returns
+/// whether one of them has an error.
+bool nfv_thread_wait(const int *descriptors, unsigned count, uint64_t nanoseconds);
 /// The text for a DPDK or errno number.
 const char *nfv_strerror(int error);
 /// The EAL log, redirected to `path` (NULL: standard error).

@@ -1,78 +1,71 @@
 import CDPDK
-import CPcap
-import Glibc
 
-/// Plays a capture into a pipeline, and writes what the pipeline sends.
+/// Plays a capture into a pipeline, and writes what the pipeline sends to another.
 @safe
 public final class CapturePort: Port {
   public let number: Int
   public let queues: [any PortQueue]
   private let queue: CaptureQueue
 
+  /// - Parameters:
+  ///   - input: The capture to play; nil: nothing is received.
+  ///   - output: The capture to write; nil: what is sent is counted and freed.
+  /// - Throws: When a file cannot be read or written, or is no capture of Ethernet.
   public init(number: Int, input: String?, output: String?, pool: PacketPool) throws(EnvironmentError) {
     self.number = number
-    queue = try CaptureQueue(number: number, input: input, output: output, pool: pool)
+    queue = CaptureQueue(
+      number: number, reader: try input.map { path throws(EnvironmentError) in try CaptureReader(path: path) },
+      writer: try output.map { path throws(EnvironmentError) in try CaptureWriter(path: path) }, pool: pool)
     queues = [queue]
   }
 
-  public func close() -> [String] { queue.close() }
+  public var counters: [ElementCounter] {
+    [ElementCounter("truncated", queue.reader?.truncated ?? 0), ElementCounter("noBuffer", queue.noBuffer)]
+  }
+
+  public func close() -> [String] {
+    [queue.reader?.problem].compactMap { $0 } + (queue.writer?.close() ?? [])
+  }
 }
 
 @safe
 final class CaptureQueue: PortQueue {
-  private var reader: OpaquePointer?
-  private var writer: OpaquePointer?
-  private var dead: OpaquePointer?
-  private var header: UnsafeMutablePointer<pcap_pkthdr>?
-  private var data: UnsafePointer<UInt8>?
-  private(set) var nextArrival: Instant?
+  let reader: CaptureReader?
+  let writer: CaptureWriter?
+  /// How often a packet had to wait for a buffer.
+  private(set) var noBuffer: UInt64 = 0
   private let pool: OpaquePointer
   private let number: UInt16
-  var isTimed: Bool { true }
-  var hasEnded: Bool { nextArrival == nil }
 
-  init(number: Int, input: String?, output: String?, pool: PacketPool) throws(EnvironmentError) {
-    self.number = UInt16(number)
+  init(number: Int, reader: CaptureReader?, writer: CaptureWriter?, pool: PacketPool) {
+    self.number = UInt16(truncatingIfNeeded: number)
+    self.reader = reader
+    self.writer = writer
     unsafe self.pool = pool.pool
-    if let input {
-      var error = [CChar](repeating: 0, count: 256)
-      unsafe reader = pcap_open_offline_with_tstamp_precision(input, 1, &error)
-      guard unsafe reader != nil else {
-        throw EnvironmentError(
-          "\(input): \(String(decoding: error.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))",
-          remedy: "name a capture")
-      }
-      readAhead()
-    }
-    if let output {
-      unsafe dead = pcap_open_dead_with_tstamp_precision(1, 262_144, 1)
-      unsafe writer = pcap_dump_open(dead, output)
-      guard unsafe writer != nil else { throw EnvironmentError("\(output): cannot be written", remedy: "check") }
-    }
   }
 
-  private func readAhead() {
-    guard let reader = unsafe reader, unsafe pcap_next_ex(reader, &header, &data) == 1, let header = unsafe header
-    else {
-      nextArrival = nil
-      return
-    }
-    let time = unsafe header.pointee.ts
-    nextArrival = Instant(nanoseconds: UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_usec))
-  }
+  var isTimed: Bool { reader != nil }
+  var nextArrival: Instant? { reader?.nextArrival }
+  var hasEnded: Bool { reader?.nextArrival == nil }
 
+  /// Packets of one instant only: time stands still within a batch.
   @unsafe
   func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, bytes: inout UInt64) -> Int {
-    guard let instant = nextArrival else { return 0 }
+    guard let reader, let instant = reader.nextArrival else { return 0 }
     var count = 0
-    while count < limit, nextArrival == instant, let header = unsafe header {
-      guard unsafe nfv_alloc(pool, slots + count, 1), let mbuf = unsafe slots[count] else { break }
-      let length = unsafe header.pointee.caplen
+    while count < limit, reader.nextArrival == instant {
+      guard unsafe nfv_alloc(pool, slots + count, 1), let mbuf = unsafe slots[count] else {
+        noBuffer += 1
+        break
+      }
+      guard let length = unsafe reader.read(into: mbuf, pool: pool) else {
+        unsafe nfv_free(slots + count, 1)
+        noBuffer += 1
+        break
+      }
       unsafe mbuf.pointee.port = number
-      unsafe nfv_write(mbuf, data, length, pool)
       bytes += UInt64(length)
       count += 1
-      readAhead()
     }
     return count
   }
@@ -81,24 +74,10 @@ final class CaptureQueue: PortQueue {
   func transmit(_ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant, bytes: inout UInt64) -> Int {
     for index in 0..<count {
       guard let mbuf = unsafe slots[index] else { continue }
-      let length = unsafe mbuf.pointee.packet_length
-      bytes += UInt64(length)
-      if let writer = unsafe writer {
-        var header = pcap_pkthdr()
-        header.ts.tv_sec = Int(now.nanoseconds / 1_000_000_000)
-        header.ts.tv_usec = Int(now.nanoseconds % 1_000_000_000)
-        header.len = length
-        header.caplen = length
-        unsafe pcap_dump(UnsafeMutablePointer<UInt8>(writer), &header, nfv_mbuf_data(mbuf))
-      }
+      bytes += unsafe UInt64(mbuf.pointee.packet_length)
+      if let writer { unsafe writer.write(mbuf, at: now) }
     }
     unsafe nfv_free(slots, UInt32(count))
     return count
-  }
-
-  func close() -> [String] {
-    if let writer = unsafe writer { unsafe pcap_dump_close(writer) }
-    if let reader = unsafe reader { unsafe pcap_close(reader) }
-    return []
   }
 }
