@@ -55,7 +55,7 @@ import Testing
     #expect(result["a"].are([frames[0], frames[2]]))
     #expect(result["b"].are([frames[1]]))
     #expect(result["c"].are([frames[3]]))
-    #expect(classify.counters == ["rule1": 1, "rule2": 1, "rule3": 1, "else": 1])
+    #expect(classify.counters == ["1:a": 1, "2:b": 1, "3:a": 1, "else": 1])
   }
 
   /// A rule, a frame that matches it and one that is just beside.
