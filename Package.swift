@@ -69,6 +69,8 @@ let package = Package(
     .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: safe),
     .testTarget(
       name: "AssemblyTests", dependencies: ["Assembly", "Configuration", "Dataplane", "Elements"], swiftSettings: safe),
+    .testTarget(
+      name: "ControlTests", dependencies: ["Control", "Configuration", "Dataplane", "Elements"], swiftSettings: safe),
   ],
   swiftLanguageModes: [.v6]
 )
