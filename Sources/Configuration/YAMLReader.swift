@@ -91,7 +91,8 @@ final class YAMLReader {
       throw ConfigurationError(
         mistakes
           + ConfigurationError(
-            place, "the file expands to more than a million values", remedy: "use fewer aliases"
+            place, "there are more than a million values",
+            remedy: "use fewer aliases, and keep long lists in files of their own"
           ).diagnostics)
     }
     guard path.count + height <= YAMLDocument.maximumDepth else {

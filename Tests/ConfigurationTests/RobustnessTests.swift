@@ -100,13 +100,13 @@ import Testing
     for count in 0...bytes.count { exercise(Array(bytes.prefix(count)), seed: UInt64(count)) }
   }
 
-  /// A file as large as is read, of whatever libyaml could be slow at, is done within seconds.
+  /// A long file of whatever libyaml could be slow at is done within seconds.
   @Test(
     .timeLimit(.minutes(1)),
     arguments: [
       "[", "- ", "? ", "a: ", "\n", " ", "*a ", "{a: 1},", "'", "|\n ", "#", "\u{2028}", "%x\n", "- - - - a\n",
     ])
   func staysFast(on unit: String) {
-    exercise(Array(String(repeating: unit, count: (1 << 20) / unit.utf8.count).utf8), seed: 0)
+    exercise(Array(String(repeating: unit, count: (1 << 18) / unit.utf8.count).utf8), seed: 0)
   }
 }
