@@ -13,6 +13,8 @@ struct PipelineLoader {
   var ports: [Pipeline.PortDeclaration] = []
   var elements: [Pipeline.ElementDeclaration] = []
   var wiring = Wiring()
+  /// Ports whose declaration is wrong.
+  var brokenPorts: [String] = []
   /// Elements and uses of subgraphs so far.
   var size = 0
 
@@ -179,8 +181,11 @@ struct PipelineLoader {
     }
     for (key, value) in members {
       let name = key.scalar ?? ""
-      guard checkName(key, "port") else { continue }
-      guard var specification = rebound(name) ?? readPort(key, value) else { continue }
+      guard checkName(key, "a port") else { continue }
+      guard var specification = rebound(name) ?? readPort(key, value) else {
+        brokenPorts.append(name)
+        continue
+      }
       if let replacing { specification = replacing(name, specification) }
       wiring.addPort(name, ports.count, specification.summary, specification.receives, key.range)
       ports.append(.init(name: name, specification: specification, range: key.range))
@@ -249,7 +254,7 @@ struct PipelineLoader {
     let name = key.scalar ?? ""
     guard isName(name), name != "drop" else {
       error(
-        key.range, name == "drop" ? "'drop' is where packets are freed" : "'\(name)' cannot name a \(what)",
+        key.range, name == "drop" ? "'drop' is where packets are freed" : "'\(name)' cannot name \(what)",
         "choose a name of letters, digits, '_' and '-'")
       return false
     }
@@ -267,12 +272,20 @@ struct PipelineLoader {
     var owners: [String: Pipeline.PortDeclaration] = [:]
     for port in ports {
       for resource in port.specification.resources {
-        if let first = owners.updateValue(port, forKey: resource) {
+        if resource != "file /dev/null", let first = owners.updateValue(port, forKey: resource) {
           error(
             port.range, "ports '\(first.name)' and '\(port.name)' both use \(resource)", "give each port its own",
             notes: [.init(first.range, "the other port")])
         }
       }
+    }
+    for port in ports {
+      guard let input = (port.specification as? CaptureSpecification)?.input,
+        let writer = owners["file \(input)"], input != "/dev/null"
+      else { continue }
+      error(
+        writer.range, "port '\(writer.name)' would write over file \(input), which port '\(port.name)' plays",
+        "write to another file", notes: [.init(port.range, "played here")])
     }
     let used = Set(
       graph.edges.flatMap { [$0.from, $0.to] }.compactMap { node -> Int? in

@@ -43,7 +43,7 @@ extension PipelineLoader {
   mutating func readSubgraphs(_ node: YAMLNode?) -> [Subgraph] {
     var subgraphs: [Subgraph] = []
     for (key, value) in mapping(node, "subgraphs") {
-      guard checkName(key, "subgraph") else { continue }
+      guard checkName(key, "a subgraph") else { continue }
       let name = key.scalar ?? ""
       if elementKinds.contains(where: { $0.name == name }) {
         error(key.range, "'\(name)' is an element of the library", "choose another name for the subgraph")
@@ -64,7 +64,7 @@ extension PipelineLoader {
     guard let node, !node.isNull else { return [] }
     var ends: [(name: String, range: SourceRange)] = []
     for member in node.sequence ?? [node] {
-      guard checkName(member, "subgraph's end") else { continue }
+      guard checkName(member, "a subgraph's end") else { continue }
       ends.append((member.scalar ?? "", member.range))
     }
     return ends
@@ -131,6 +131,7 @@ extension PipelineLoader {
   mutating func readElements(_ node: YAMLNode?, _ scope: inout Scope, _ subgraphs: [Subgraph]) {
     if scope.prefix.isEmpty {
       for (index, port) in wiring.ports.enumerated() { scope.entries[port.name] = .port(index) }
+      for name in brokenPorts { scope.entries[name] = .broken }
     }
     let references = ReferenceCollector()
     let outer = context
@@ -138,7 +139,7 @@ extension PipelineLoader {
     defer { context = outer }
     for (key, raw) in mapping(node, "elements") {
       let name = key.scalar ?? ""
-      guard checkName(key, "element") else { continue }
+      guard checkName(key, "an element") else { continue }
       guard scope.entries[name] == nil else {
         error(key.range, "'\(name)' is taken", "choose another name; ports, elements and ends share them")
         continue
