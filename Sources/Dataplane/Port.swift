@@ -1,7 +1,8 @@
 /// One queue of a network interface, or of what stands in for one. A queue belongs to one worker.
 public protocol PortQueue: AnyObject {
-  /// Puts up to `limit` packets at `slots` and returns how many, adding their lengths to `bytes`. Never waits.
-  @unsafe func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, bytes: inout UInt64) -> Int
+  /// Puts up to `limit` packets at `slots` and returns how many, adding their lengths to `bytes`. Never waits. A queue
+  /// whose packets carry a time gives those of one instant at a time.
+  @unsafe func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, now: Instant, bytes: inout UInt64) -> Int
   /// Takes packets from the front and returns how many, adding their lengths to `bytes`; the others stay the caller's.
   /// Never waits.
   @unsafe func transmit(_ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant, bytes: inout UInt64) -> Int

@@ -78,7 +78,7 @@ public final class Worker: @unchecked Sendable {
       }
       idleRounds += 1
       if idleRounds < Self.spinRounds { continue }
-      if receiving.allSatisfy({ plan.queue(at: $0).hasEnded }) && isIdle(engine) { break }
+      if unsafe isIdle(engine) && receiving.allSatisfy({ plan.queue(at: $0).hasEnded }) { break }
       _ = unsafe engine.countHeld()
       readers?.offline(plan.worker)
       sleeper.sleep(until: unsafe engine.nextWake, now: unsafe engine.context.now)
@@ -107,10 +107,22 @@ public final class Worker: @unchecked Sendable {
     unsafe engine.fireWakes()
     var total: UInt64 = 0
     var reported: UInt64 = 0
+    var problems: [String] = []
     while !stop.isRaised, let arrival = nextArrival(of: receiving) {
       unsafe engine.advance(to: arrival)
-      total += unsafe UInt64(engine.receiveDue(from: receiving))
+      let received = unsafe engine.receiveDue(from: receiving)
+      total += UInt64(received)
       unsafe engine.fireWakes()
+      if received == 0 && nextArrival(of: receiving) == arrival {
+        // No packet buffer is left. Time goes on until elements let go of what they hold.
+        guard unsafe engine.nextWake <= arrival.advanced(by: Self.replayDrainNanoseconds) else {
+          problems.append(
+            unsafe "replay stopped early: no packet buffer is left while elements hold \(engine.countHeld()) packets; "
+              + "raise runtime.packets")
+          break
+        }
+        unsafe engine.advance(to: engine.nextWake)
+      }
       readers?.quiescent(plan.worker)
       if total - reported >= 65_536 {
         reported = total
@@ -122,7 +134,7 @@ public final class Worker: @unchecked Sendable {
       unsafe engine.advance(to: engine.nextWake)
     }
     progress(total)
-    return unsafe engine.finish()
+    return unsafe problems + engine.finish()
   }
 
   /// How long virtual time goes on for held packets after the last one came in.

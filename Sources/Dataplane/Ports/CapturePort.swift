@@ -50,7 +50,7 @@ final class CaptureQueue: PortQueue {
 
   /// Packets of one instant only: time stands still within a batch.
   @unsafe
-  func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, bytes: inout UInt64) -> Int {
+  func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, now: Instant, bytes: inout UInt64) -> Int {
     guard let reader, let instant = reader.nextArrival else { return 0 }
     var count = 0
     while count < limit, reader.nextArrival == instant {

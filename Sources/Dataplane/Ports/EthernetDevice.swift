@@ -33,13 +33,13 @@ public final class EthernetDevice: Port {
     guard found >= 0 else { throw Self.notFound(description, found) }
     device = UInt16(found)
     self.number = number
-    var info = unsafe nfv_device_info()
+    var info = nfv_device_info()
     guard unsafe nfv_device_describe(device, &info) == 0 else {
       throw EnvironmentError(
         "device '\(description)' gives no description", remedy: "check its driver with dpdk-devbind.py -s")
     }
-    address = unsafe MACAddress(rawValue: info.mac)
-    let limit = unsafe Int(min(info.max_rx_queues, info.max_tx_queues))
+    address = MACAddress(rawValue: info.mac)
+    let limit = Int(min(info.max_rx_queues, info.max_tx_queues))
     guard options.queues <= limit else {
       nfv_device_remove(device)
       throw EnvironmentError(
@@ -99,7 +99,7 @@ final class DeviceQueue: PortQueue {
   }
 
   @unsafe
-  func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, bytes: inout UInt64) -> Int {
+  func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, now: Instant, bytes: inout UInt64) -> Int {
     unsafe Int(nfv_device_receive(device, queue, port, slots, UInt16(limit), &bytes))
   }
 
