@@ -51,7 +51,7 @@ public final class Worker: @unchecked Sendable {
   static let spinRounds = 2_000
   /// How long an adaptive worker sleeps at most when it cannot wait for a descriptor: what a packet may have to wait
   /// after a pause in the traffic.
-  static let longestNap = 200_000
+  static let longestNap = 500_000
 
   /// Receives and processes until `stop` is raised, or all queues that end have ended; then drains.
   /// - Returns: What elements reported as gone wrong.

@@ -204,7 +204,7 @@ private final class ThriftySource: PortQueue {
   var hasEnded: Bool { left == 0 }
 
   @unsafe
-  func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, bytes: inout UInt64) -> Int {
+  func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, now: Instant, bytes: inout UInt64) -> Int {
     var count = 0
     while count < limit, left > 0, let packet = pool.packet(Frame.ethernet().ipv4().udp()) {
       unsafe slots[count] = packet.intoSlot()

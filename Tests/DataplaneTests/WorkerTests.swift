@@ -233,7 +233,7 @@ private final class EndlessSource: PortQueue {
   }
 
   @unsafe
-  func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, bytes: inout UInt64) -> Int {
+  func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, now: Instant, bytes: inout UInt64) -> Int {
     var count = 0
     while count < min(limit, most), let packet = pool.packet(frame) {
       unsafe slots[count] = packet.intoSlot()
@@ -254,7 +254,7 @@ private final class IdleSource: PortQueue {
   init(descriptor: Int32?) { self.descriptor = descriptor }
 
   @unsafe
-  func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, bytes: inout UInt64) -> Int { 0 }
+  func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, now: Instant, bytes: inout UInt64) -> Int { 0 }
   @unsafe
   func transmit(_ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant, bytes: inout UInt64) -> Int { 0 }
 }
@@ -263,7 +263,7 @@ private final class IdleSource: PortQueue {
 @safe
 private final class CountingSink: PortQueue {
   @unsafe
-  func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, bytes: inout UInt64) -> Int { 0 }
+  func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, now: Instant, bytes: inout UInt64) -> Int { 0 }
   @unsafe
   func transmit(_ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant, bytes: inout UInt64) -> Int {
     for index in 0..<count { if let packet = unsafe Packet(taking: slots[index]) { packet.discard() } }
