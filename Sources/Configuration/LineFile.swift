@@ -26,8 +26,10 @@ public enum LineFile {
       number += 1
       if raw.isEmpty { continue }
       let text = String(decoding: raw, as: UTF8.self)
+      // Counting characters costs more than all else here.
+      let length = raw.allSatisfy { $0 < 0x80 } ? raw.count : text.count
       let start = SourceRange(
-        start: SourcePosition(file: file.path, line: number, column: 1), length: text.count, text: text)
+        start: SourcePosition(file: file.path, line: number, column: 1), length: length, text: text)
       let words = split(text, start)
       guard !words.isEmpty else { continue }
       do throws(ConfigurationError) {
@@ -41,12 +43,34 @@ public enum LineFile {
   }
 
   private static func split(_ text: String, _ start: SourceRange) -> [(text: Substring, range: SourceRange)] {
-    let content = text.prefix { $0 != "#" }
+    let bytes = text.utf8
+    // In ASCII, which is usual, a byte is a character.
+    let isASCII = start.length == bytes.count
     var words: [(text: Substring, range: SourceRange)] = []
-    for word in content.split(whereSeparator: { $0 == " " || $0 == "\t" || $0 == "\r" }) {
-      let offset = text.distance(from: text.startIndex, to: word.startIndex)
-      words.append((word, start.part(offset: offset, length: word.count)))
+    words.reserveCapacity(2)
+    var first: String.Index?
+    func end(at index: String.Index) {
+      guard let from = first else { return }
+      first = nil
+      let before = text[..<from]
+      let word = text[from..<index]
+      words.append(
+        (
+          word,
+          start.part(
+            offset: isASCII ? before.utf8.count : before.count, length: isASCII ? word.utf8.count : word.count)
+        ))
     }
+    var index = bytes.startIndex
+    scan: while index < bytes.endIndex {
+      switch bytes[index] {
+      case UInt8(ascii: "#"): break scan
+      case UInt8(ascii: " "), UInt8(ascii: "\t"), UInt8(ascii: "\r"): end(at: index)
+      default: first = first ?? index
+      }
+      bytes.formIndex(after: &index)
+    }
+    end(at: index)
     return words
   }
 }
