@@ -470,13 +470,11 @@ bool nfv_device_link(uint16_t device) {
   return rte_eth_link_get_nowait(device, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }
 
-uint16_t nfv_device_receive(
-    uint16_t device, uint16_t queue, uint16_t port, nfv_mbuf **mbufs, uint16_t count, uint64_t *bytes) {
+uint16_t nfv_device_receive(uint16_t device, uint16_t queue, nfv_mbuf **mbufs, uint16_t count, uint64_t *bytes) {
   uint16_t received = rte_eth_rx_burst(device, queue, theirs_array(mbufs), count);
   uint64_t sum = 0;
   for (uint16_t i = 0; i < received; i++) {
     nfv_mbuf_reset(mbufs[i]);
-    mbufs[i]->port = port;
     sum += mbufs[i]->packet_length;
   }
   *bytes += sum;

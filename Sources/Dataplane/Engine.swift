@@ -64,7 +64,8 @@ struct Engine: ~Copyable {
     unsafe vector.pointee.reserve(batchSize)
     let slots = unsafe vector.pointee.slots + vector.pointee.count
     var bytes: UInt64 = 0
-    let count = unsafe queues[index].unsafelyUnwrapped.receive(slots, limit: batchSize, bytes: &bytes)
+    let count = unsafe queues[index].unsafelyUnwrapped.receive(
+      slots, limit: batchSize, now: context.now, bytes: &bytes)
     guard count > 0 else { return 0 }
     if unsafe isOrdered {
       for offset in 0..<count {
@@ -94,6 +95,14 @@ struct Engine: ~Copyable {
       }
     }
     return total
+  }
+
+  /// Has queues give up a packet that is due: nobody holds a buffer that would still come back at this instant.
+  mutating func skipDue(from receiving: [Int]) {
+    for index in receiving {
+      let queue = unsafe queues[index].unsafelyUnwrapped
+      if let next = queue.nextArrival, unsafe next <= context.now { queue.skip() }
+    }
   }
 
   // MARK: Nodes

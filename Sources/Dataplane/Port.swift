@@ -1,7 +1,10 @@
 /// One queue of a network interface, or of what stands in for one. A queue belongs to one worker.
 public protocol PortQueue: AnyObject {
-  /// Puts up to `limit` packets at `slots` and returns how many, adding their lengths to `bytes`. Never waits.
-  @unsafe func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, bytes: inout UInt64) -> Int
+  /// Called once before anything is received. `isLive`: time is the clock's; otherwise it is that of the packets.
+  func begin(at now: Instant, isLive: Bool)
+  /// Puts up to `limit` packets at `slots` and returns how many, adding their lengths to `bytes`. Never waits. A queue
+  /// whose packets carry a time gives those of one instant at a time.
+  @unsafe func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, now: Instant, bytes: inout UInt64) -> Int
   /// Takes packets from the front and returns how many, adding their lengths to `bytes`; the others stay the caller's.
   /// Never waits.
   @unsafe func transmit(_ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant, bytes: inout UInt64) -> Int
@@ -13,11 +16,15 @@ public protocol PortQueue: AnyObject {
   var nextArrival: Instant? { get }
   /// Whether `nextArrival` says when packets are due.
   var isTimed: Bool { get }
+  /// Gives up the packet that is due and counts it: there is no buffer for it, and none will come before the next.
+  func skip()
   /// Whether no packet will ever come again.
   var hasEnded: Bool { get }
 }
 
 extension PortQueue {
+  public func begin(at now: Instant, isLive: Bool) {}
+  public func skip() {}
   public var descriptor: Int32? { nil }
   public func clearError() {}
   public var nextArrival: Instant? { nil }
@@ -37,10 +44,13 @@ public protocol Port: AnyObject {
   var warnings: [String] { get }
   /// Completes files and gives devices back. What it returns went wrong, in the user's words.
   func close() -> [String]
+  /// Gives back what was opened, as if it had never been: no packet was received or sent.
+  func cancel()
 }
 
 extension Port {
   public var counters: [ElementCounter] { [] }
   public var warnings: [String] { [] }
   public func close() -> [String] { [] }
+  public func cancel() { _ = close() }
 }

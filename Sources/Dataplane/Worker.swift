@@ -63,6 +63,7 @@ public final class Worker: @unchecked Sendable {
     let receiving = plan.receiveNodes
     let sleeper = Sleeper(queues: receiving.map { plan.queue(at: $0) })
     unsafe engine.context.now = clock.now
+    for index in receiving { plan.queue(at: index).begin(at: unsafe engine.context.now, isLive: true) }
     unsafe engine.start()
     var idleRounds = 0
     while !stop.isRaised {
@@ -103,13 +104,16 @@ public final class Worker: @unchecked Sendable {
     var engine = unsafe Engine(plan, ordered: true)
     let receiving = plan.receiveNodes
     unsafe engine.context.now = nextArrival(of: receiving) ?? Instant(nanoseconds: 0)
+    for index in receiving { plan.queue(at: index).begin(at: unsafe engine.context.now, isLive: false) }
     unsafe engine.start()
     unsafe engine.fireWakes()
     var total: UInt64 = 0
     var reported: UInt64 = 0
     while !stop.isRaised, let arrival = nextArrival(of: receiving) {
       unsafe engine.advance(to: arrival)
-      total += unsafe UInt64(engine.receiveDue(from: receiving))
+      let received = unsafe engine.receiveDue(from: receiving)
+      if received == 0 { unsafe engine.skipDue(from: receiving) }
+      total += UInt64(received)
       unsafe engine.fireWakes()
       readers?.quiescent(plan.worker)
       if total - reported >= 65_536 {

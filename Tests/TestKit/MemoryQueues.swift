@@ -29,7 +29,7 @@ public final class MemorySource: PortQueue {
 
   /// Gives out packets of the next frames, which all arrive at the same instant.
   @unsafe
-  public func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, bytes: inout UInt64) -> Int {
+  public func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, now: Instant, bytes: inout UInt64) -> Int {
     guard let time = frames.first?.time else { return 0 }
     var count = 0
     while count < limit, let next = frames.first, next.time == time {
@@ -89,7 +89,7 @@ public final class MemorySink: PortQueue {
 
   /// Nothing comes from a sink.
   @unsafe
-  public func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, bytes: inout UInt64) -> Int { 0 }
+  public func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, now: Instant, bytes: inout UInt64) -> Int { 0 }
 
   /// Keeps copies of the packets, as far as there is room.
   @unsafe

@@ -19,6 +19,7 @@ public final class EthernetDevice: Port {
     public init() {}
   }
 
+  /// The device's number in DPDK: drivers put it into every packet they receive.
   public let number: Int
   public let queues: [any PortQueue]
   /// The device's hardware address.
@@ -28,11 +29,11 @@ public final class EthernetDevice: Port {
   /// Probes, configures and starts a device.
   /// - Parameter description: `0000:03:00.0`, or a virtual device such as `net_null0,copy=0`.
   /// - Throws: `EnvironmentError` that says what is missing and what mends it.
-  public init(_ description: String, number: Int, options: Options, pool: PacketPool) throws(EnvironmentError) {
+  public init(_ description: String, options: Options, pool: PacketPool) throws(EnvironmentError) {
     let found = unsafe nfv_device_probe(description)
     guard found >= 0 else { throw Self.notFound(description, found) }
     device = UInt16(found)
-    self.number = number
+    number = Int(found)
     var info = unsafe nfv_device_info()
     guard unsafe nfv_device_describe(device, &info) == 0 else {
       throw EnvironmentError(
@@ -59,7 +60,7 @@ public final class EthernetDevice: Port {
         remedy: "compare queues, descriptors and mtu with what the driver supports")
     }
     let device = device
-    queues = (0..<options.queues).map { DeviceQueue(device: device, queue: UInt16($0), port: UInt16(number)) }
+    queues = (0..<options.queues).map { DeviceQueue(device: device, queue: UInt16($0)) }
   }
 
   private static func notFound(_ description: String, _ error: Int32) -> EnvironmentError {
@@ -90,17 +91,15 @@ public final class EthernetDevice: Port {
 final class DeviceQueue: PortQueue {
   private let device: UInt16
   private let queue: UInt16
-  private let port: UInt16
 
-  init(device: UInt16, queue: UInt16, port: UInt16) {
+  init(device: UInt16, queue: UInt16) {
     self.device = device
     self.queue = queue
-    self.port = port
   }
 
   @unsafe
-  func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, bytes: inout UInt64) -> Int {
-    unsafe Int(nfv_device_receive(device, queue, port, slots, UInt16(limit), &bytes))
+  func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, now: Instant, bytes: inout UInt64) -> Int {
+    unsafe Int(nfv_device_receive(device, queue, slots, UInt16(limit), &bytes))
   }
 
   @unsafe

@@ -13,8 +13,10 @@ public final class NullPort: Port {
 }
 
 final class NullQueue: PortQueue {
+  var hasEnded: Bool { true }
+
   @unsafe
-  func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, bytes: inout UInt64) -> Int { 0 }
+  func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, now: Instant, bytes: inout UInt64) -> Int { 0 }
 
   @unsafe
   func transmit(_ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant, bytes: inout UInt64) -> Int {

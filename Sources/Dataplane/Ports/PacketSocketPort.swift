@@ -104,7 +104,7 @@ final class PacketSocketQueue: PortQueue {
   func clearError() { _ = unsafe nfv_packet_socket_clear_error(socket) }
 
   @unsafe
-  func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, bytes: inout UInt64) -> Int {
+  func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, now: Instant, bytes: inout UInt64) -> Int {
     let count = unsafe Int(nfv_packet_socket_receive(socket, slots, UInt16(limit), pool, &bytes))
     for index in 0..<count { unsafe slots[index].unsafelyUnwrapped.pointee.port = number }
     return count
