@@ -64,7 +64,7 @@ let package = Package(
       name: "TestKit", dependencies: ["Dataplane", "Wire", "Configuration"], path: "Tests/TestKit", swiftSettings: safe),
     .testTarget(name: "TablesTests", dependencies: ["Tables"], swiftSettings: safe),
     .testTarget(name: "DataplaneTests", dependencies: ["Dataplane", "TestKit"], swiftSettings: safe),
-    .testTarget(name: "ElementsTests", dependencies: ["Elements", "TestKit"], swiftSettings: safe),
+    .testTarget(name: "ElementsTests", dependencies: ["Elements", "Assembly", "TestKit"], swiftSettings: safe),
     .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: safe),
     .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: safe),
   ],

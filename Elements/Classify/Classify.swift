@@ -25,7 +25,13 @@ public struct Classify: Element {
       graph:
         - lan -> in
         - in.ipv4 -> services
+        - in.ipv6 -> services
+        - in.arp -> drop
+        - in.other -> drop
+        - services.dns -> wan
         - services.web -> wan
+        - services.lan -> lan
+        - services.rest -> drop
       """)
 
   private let rules: FlatArray<ClassifyRule>
@@ -51,6 +57,10 @@ public struct Classify: Element {
     let rest = try settings.take("else", default: "other", "output for packets that match no rule")
     sorts = ranged.isEmpty
     if sorts {
+      if ["ipv4", "ipv6", "arp"].contains(rest) {
+        settings.reject(
+          settings.range(of: "else"), "'\(rest)' is an output of its own without rules", remedy: "choose another name")
+      }
       outputs = [
         OutputDescription("ipv4", delivers: .ipv4, about: "structurally sound IPv4 packets"),
         OutputDescription("ipv6", delivers: .ipv6, about: "structurally sound IPv6 packets"),

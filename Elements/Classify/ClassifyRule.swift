@@ -18,6 +18,16 @@ struct ClassifyRule: BitwiseCopyable, Sendable {
     static let destinationPort = Fields(rawValue: 1 << 7)
     static let flags = Fields(rawValue: 1 << 8)
     static let fragment = Fields(rawValue: 1 << 9)
+    static let dscp = Fields(rawValue: 1 << 10)
+    static let icmpType = Fields(rawValue: 1 << 11)
+    static let icmpCode = Fields(rawValue: 1 << 12)
+    static let length = Fields(rawValue: 1 << 13)
+    static let mark = Fields(rawValue: 1 << 14)
+
+    /// Fields that only IP packets have.
+    static let ofIP: Fields = [
+      .transport, .source, .destination, .sourcePort, .destinationPort, .flags, .fragment, .dscp, .icmpType, .icmpCode,
+    ]
   }
 
   /// An address and its mask; IPv4 stands in the highest 32 bits.
@@ -47,7 +57,11 @@ struct ClassifyRule: BitwiseCopyable, Sendable {
   var version: UInt8 = 0
   var transport: UInt8 = 0
   var flags: UInt8 = 0, flagsMask: UInt8 = 0
-  var fragment = false
+  var fragment = FragmentKind.any
+  var dscp: UInt8 = 0
+  var icmpType: UInt8 = 0, icmpCode: UInt8 = 0
+  var leastLength: UInt32 = 0, mostLength: UInt32 = 0
+  var mark: UInt32 = 0, markMask: UInt32 = 0
   var source = Prefix(), destination = Prefix()
   var sourceLow: UInt16 = 0, sourceHigh: UInt16 = 0
   var destinationLow: UInt16 = 0, destinationHigh: UInt16 = 0
@@ -56,10 +70,7 @@ struct ClassifyRule: BitwiseCopyable, Sendable {
   /// What is known of packets that match.
   var delivers: HeaderState? {
     if fields.contains(.version) { return version == 4 ? .ipv4 : .ipv6 }
-    if !fields.isDisjoint(with: [.transport, .source, .destination, .sourcePort, .destinationPort, .flags, .fragment]) {
-      return .ip
-    }
-    return nil
+    return fields.isDisjoint(with: .ofIP) ? nil : .ip
   }
 
   /// Reads a rule; its output is filled in by the caller.
@@ -109,9 +120,36 @@ struct ClassifyRule: BitwiseCopyable, Sendable {
           settings.range(of: "flags"), "flags that 'flags_mask' leaves out can never match", remedy: "add them to it")
       }
     }
-    if let wanted: Bool = try settings.takeIfPresent("fragment", "whether it is one fragment of several") {
+    if let wanted: FragmentKind = try settings.takeIfPresent(
+      "fragment", "whether it is one fragment of several, and which")
+    {
       fields.insert(.fragment)
       fragment = wanted
+    }
+    if let point: DSCP = try settings.takeIfPresent("dscp", "differentiated services code point") {
+      fields.insert(.dscp)
+      dscp = point.rawValue
+    }
+    if let type: UInt8 = try settings.takeIfPresent("icmp_type", "type of an ICMP or ICMPv6 message") {
+      fields.insert(.icmpType)
+      icmpType = type
+    }
+    if let code: UInt8 = try settings.takeIfPresent("icmp_code", "code of an ICMP or ICMPv6 message") {
+      fields.insert(.icmpCode)
+      icmpCode = code
+    }
+    if let range: LengthRange = try settings.takeIfPresent("length", "length of the frame in bytes") {
+      fields.insert(.length)
+      (leastLength, mostLength) = (range.least, range.most)
+    }
+    if let wanted: UInt32 = try settings.takeIfPresent("mark", "the packet's mark") {
+      fields.insert(.mark)
+      mark = wanted
+    }
+    markMask = try settings.take("mark_mask", default: UInt32.max, "bits of the mark that are looked at")
+    if mark & ~markMask != 0 {
+      settings.reject(
+        settings.range(of: "mark"), "bits that 'mark_mask' leaves out can never match", remedy: "add them to it")
     }
   }
 
@@ -152,66 +190,12 @@ struct ClassifyRule: BitwiseCopyable, Sendable {
     }
     return same(.etherType, \.etherType) && same(.vlan, \.vlan) && same(.version, \.version)
       && same(.transport, \.transport) && same(.fragment, \.fragment) && same(.flags, \.flags)
-      && same(.flags, \.flagsMask) && within(.source, \.source) && within(.destination, \.destination)
+      && same(.flags, \.flagsMask) && same(.dscp, \.dscp) && same(.icmpType, \.icmpType)
+      && same(.icmpCode, \.icmpCode) && same(.mark, \.mark) && same(.mark, \.markMask)
+      && (!fields.contains(.length)
+        || other.fields.contains(.length) && leastLength <= other.leastLength && mostLength >= other.mostLength)
+      && within(.source, \.source) && within(.destination, \.destination)
       && within(.sourcePort, \.sourceLow, \.sourceHigh)
       && within(.destinationPort, \.destinationLow, \.destinationHigh)
-  }
-}
-
-/// What rules look at, read from a packet once.
-struct ClassifyKey {
-  var etherType: UInt16 = 0
-  var vlan: UInt16?
-  var version: UInt8 = 0
-  var transport: UInt8 = 0
-  var isFragment = false
-  var ports: (source: UInt16, destination: UInt16)?
-  var flags: UInt8?
-  var source: (high: UInt64, low: UInt64) = (0, 0)
-  var destination: (high: UInt64, low: UInt64) = (0, 0)
-
-  init(_ packet: borrowing Packet) {
-    etherType = packet.etherType?.rawValue ?? 0
-    vlan = packet.vlanTag?.identifier
-    if let ip = packet.ipv4 {
-      version = 4
-      source.high = UInt64(ip.source.rawValue) << 32
-      destination.high = UInt64(ip.destination.rawValue) << 32
-    } else if let ip = packet.ipv6 {
-      version = 6
-      let (from, to) = (ip.source, ip.destination)
-      source = (from.high, from.low)
-      destination = (to.high, to.low)
-    } else {
-      return
-    }
-    transport = packet.transportProtocol?.rawValue ?? 0
-    isFragment = packet.isFragment
-    ports = packet.transportPorts
-    flags = packet.tcp?.flags.rawValue
-  }
-
-  func matches(_ rule: ClassifyRule) -> Bool {
-    let fields = rule.fields
-    if fields.contains(.etherType), etherType != rule.etherType { return false }
-    if fields.contains(.vlan), vlan != rule.vlan { return false }
-    // A field of IP is never that of a frame without it.
-    if rule.delivers != nil, version == 0 { return false }
-    if fields.contains(.version), version != rule.version { return false }
-    if fields.contains(.transport), transport != rule.transport { return false }
-    if fields.contains(.fragment), isFragment != rule.fragment { return false }
-    if fields.contains(.source), !rule.source.contains(source.high, source.low) { return false }
-    if fields.contains(.destination), !rule.destination.contains(destination.high, destination.low) { return false }
-    if !fields.isDisjoint(with: [.sourcePort, .destinationPort]) {
-      guard let ports else { return false }
-      if fields.contains(.sourcePort), !(rule.sourceLow...rule.sourceHigh).contains(ports.source) { return false }
-      if fields.contains(.destinationPort), !(rule.destinationLow...rule.destinationHigh).contains(ports.destination) {
-        return false
-      }
-    }
-    if fields.contains(.flags) {
-      guard let flags, flags & rule.flagsMask == rule.flags else { return false }
-    }
-    return true
   }
 }

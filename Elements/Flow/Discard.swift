@@ -12,9 +12,11 @@ public struct Discard: PacketElement {
     "Frees every packet, and counts it under a name of its own.",
     example: """
       elements:
+        check: CheckIP
         rubbish: Discard
       graph:
-        - in.other -> rubbish
+        - lan -> check -> wan
+        - check.other -> rubbish
       """)
 
   public init(_ settings: inout Settings) throws(ConfigurationError) {}

@@ -28,7 +28,7 @@ public struct HashSplit: Element {
   public init(_ settings: inout Settings) throws(ConfigurationError) {
     let outputs: Int? = try settings.takeIfPresent("outputs", "how many outputs, all alike", shorthand: true)
     let weights: [Int]? = try settings.takeIfPresent("weights", "a weight for each output")
-    let shares = weights ?? Array(repeating: 1, count: min(max(outputs ?? 2, 1), 64))
+    let shares = weights ?? Array(repeating: 1, count: min(max(outputs ?? 2, 2), 64))
     if let outputs, !(2...64).contains(outputs) || weights != nil && weights?.count != outputs {
       settings.reject(settings.range(of: "outputs"), "\(outputs) outputs", remedy: "give 2 to 64, as many as weights")
     }

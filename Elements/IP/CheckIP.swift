@@ -1,8 +1,10 @@
 public import Configuration
 public import Dataplane
+import Tables
 import Wire
 
 /// Lets through what RFC 1812 (section 5.2.2) and RFC 8200 allow a router to forward, and drops by name what they do not.
+/// Bytes behind the packet, such as Ethernet's padding, are left where they are.
 ///
 ///     check: CheckIP
 ///     - lan -> check
@@ -21,13 +23,21 @@ public struct CheckIP: PacketElement {
 
   /// Why packets are dropped.
   public enum Drop: UInt8, ElementDropReason {
-    /// The version is not that of the EtherType, or the header's own length or the packet's does not fit the frame.
-    case badHeader
+    /// The frame ends within the IP header.
+    case truncated
+    /// The version is not that of the EtherType.
+    case badVersion
+    /// The IPv4 header's length is below 20 bytes, or beyond the frame.
+    case badHeaderLength
+    /// The packet's length is below its header's, or beyond the frame.
+    case badLength
+    /// The IPv6 extension headers are cut short, or too many.
+    case badExtensions
     /// The IPv4 header checksum is wrong.
     case badChecksum
-    /// The source is multicast, broadcast, loopback or reserved (RFC 1812, 5.3.7; RFC 6890).
+    /// The source is multicast, broadcast, loopback or reserved (RFC 1812, 5.3.7; RFC 6890), or in 'martians'.
     case badSource
-    /// The destination is loopback or unspecified.
+    /// The destination is loopback, unspecified or reserved.
     case badDestination
   }
 
@@ -35,7 +45,7 @@ public struct CheckIP: PacketElement {
     "Validates IP headers: version, lengths, checksum, and addresses that no router may forward.",
     example: """
       elements:
-        check: CheckIP
+        check: { CheckIP: { martians: [192.0.2.0/24, 2001:db8::/32] } }
       graph:
         - lan -> check -> wan
         - check.other -> drop
@@ -43,11 +53,16 @@ public struct CheckIP: PacketElement {
 
   private let checksum: Bool
   private let addresses: Bool
+  private let martians4: FlatArray<IPv4Prefix>
+  private let martians6: FlatArray<IPv6Prefix>
 
   public init(_ settings: inout Settings) throws(ConfigurationError) {
     checksum = try settings.take("checksum", default: true, "verify the IPv4 header checksum")
     addresses = try settings.take(
       "addresses", default: true, "refuse addresses that never stand on a link between hosts")
+    let martians: [IPPrefix] = try settings.takeIfPresent("martians", "source prefixes to refuse besides") ?? []
+    martians4 = FlatArray(martians.compactMap { if case .v4(let prefix) = $0 { prefix } else { nil } })
+    martians6 = FlatArray(martians.compactMap { if case .v6(let prefix) = $0 { prefix } else { nil } })
   }
 
   public mutating func process(_ packet: inout Packet) -> Verdict<Output> {
@@ -57,19 +72,34 @@ public struct CheckIP: PacketElement {
         if !Self.maySend(ip.source) { return .drop(Drop.badSource) }
         if !Self.mayReceive(ip.destination) { return .drop(Drop.badDestination) }
       }
+      let source = ip.source
+      for index in 0..<martians4.count where martians4[index].contains(source) { return .drop(Drop.badSource) }
       return .forward(.ip)
     }
     if let ip = packet.ipv6 {
+      let source = ip.source
       if addresses {
-        let source = ip.source
-        if source.isMulticast || source.isLoopback { return .drop(Drop.badSource) }
+        if source.isMulticast || source.isLoopback || source.isIPv4Mapped { return .drop(Drop.badSource) }
         let destination = ip.destination
-        if destination.isLoopback || destination.isUnspecified { return .drop(Drop.badDestination) }
+        if destination.isLoopback || destination.isUnspecified || destination.isIPv4Mapped {
+          return .drop(Drop.badDestination)
+        }
       }
+      for index in 0..<martians6.count where martians6[index].contains(source) { return .drop(Drop.badSource) }
       return .forward(.ip)
     }
-    let type = packet.etherType
-    return type == .ipv4 || type == .ipv6 ? .drop(Drop.badHeader) : .forward(.other)
+    return Self.judge(packet.networkFault)
+  }
+
+  private static func judge(_ fault: NetworkFault?) -> Verdict<Output> {
+    switch fault {
+    case nil: .forward(.other)
+    case .truncated: .drop(Drop.truncated)
+    case .version: .drop(Drop.badVersion)
+    case .headerLength: .drop(Drop.badHeaderLength)
+    case .totalLength: .drop(Drop.badLength)
+    case .extensionHeaders: .drop(Drop.badExtensions)
+    }
   }
 
   /// 0.0.0.0 is allowed as a source, for hosts that ask for an address (RFC 1122, 3.2.1.3).

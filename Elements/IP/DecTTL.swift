@@ -20,9 +20,11 @@ public struct DecTTL: PacketElement {
     "Lowers the TTL or hop limit, and turns away packets whose life has run out.",
     example: """
       elements:
+        check: CheckIP
         ttl: DecTTL
       graph:
-        - check.ip -> ttl -> route
+        - lan -> check -> ttl -> wan
+        - check.other -> drop
         - ttl.expired -> drop
       """)
   public static let needs = HeaderState.ip
@@ -42,7 +44,7 @@ public struct DecTTL: PacketElement {
       ip.decrementTimeToLive()
       return .forward(.forwarded)
     }
-    guard let ip = packet.mutableIPv6 else { return .drop(.malformed) }
+    guard let ip = packet.mutableIPv6 else { return .drop(packet.isIPv4 || packet.isIPv6 ? .noBuffer : .malformed) }
     if !multicast && ip.isMulticast { return .forward(.forwarded) }
     guard ip.hopLimit > 1 else { return .forward(.expired) }
     ip.decrementHopLimit()

@@ -25,9 +25,11 @@ public struct ICMPEcho: PacketElement {
     "Answers pings, IPv4 and IPv6.",
     example: """
       elements:
+        check: CheckIP
         ping: { ICMPEcho: { addresses: [192.0.2.1, 2001:db8::1] } }
       graph:
-        - check.ip -> ping -> lan
+        - lan -> check -> ping -> lan
+        - check.other -> drop
         - ping.other -> wan
       """)
   public static let needs = HeaderState.ip
@@ -69,6 +71,10 @@ public struct ICMPEcho: PacketElement {
 
   private func isAnswered(_ packet: borrowing Packet) -> Bool {
     guard !packet.isFragment, let icmp = packet.icmp, icmp.code == 0 else { return false }
+    // A reply to a group's frame would come from a group (RFC 1122, 3.3.6).
+    guard let ethernet = packet.ethernet, !ethernet.destination.isMulticast, !ethernet.source.isMulticast else {
+      return false
+    }
     if let ip = packet.ipv4 { return icmp.type == 8 && answers(ip.destination) && Self.isHost(ip.source) }
     guard let ip = packet.ipv6 else { return false }
     let source = ip.source

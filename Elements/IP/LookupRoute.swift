@@ -21,6 +21,7 @@ public struct LookupRoute: Element {
     "Longest-prefix match on the destination, IPv4 and IPv6, to outputs of the user's naming.",
     example: """
       elements:
+        check: CheckIP
         route:
           LookupRoute:
             routes:
@@ -28,7 +29,8 @@ public struct LookupRoute: Element {
               2001:db8::/32: lan
               0.0.0.0/0: wan
       graph:
-        - check.ip -> route
+        - lan -> check -> route
+        - check.other -> drop
         - route.lan -> lan
         - route.wan -> wan
       """)
@@ -41,35 +43,43 @@ public struct LookupRoute: Element {
     let inline = try settings.takeMap("routes", of: String.self, "prefix: output")
     let file: FileSetting? = try settings.takeIfPresent("file", "a file with 'prefix output' on each line")
     var names: [String] = []
+    var numbers: [String: UInt32] = [:]
     var seen: [IPPrefix: SourceRange] = [:]
     var routes: [RoutingTable.Route] = []
-    func add(_ prefix: IPPrefix, _ output: String) {
-      let value = names.firstIndex(of: output) ?? names.count
-      if value == names.count { names.append(output) }
-      routes.append(.init(prefix, UInt32(value)))
+    func add(_ prefix: IPPrefix, _ output: String, _ range: SourceRange) throws(ConfigurationError) {
+      if let first = seen.updateValue(range, forKey: prefix) {
+        throw ConfigurationError(
+          range, "\(prefix) has a route already", remedy: "keep one of them", notes: [.init(first, "the first one")])
+      }
+      let number = numbers[output] ?? UInt32(names.count)
+      if number == names.count {
+        guard names.count < NumberedOutput.limit else {
+          throw ConfigurationError(range, "more than \(names.count) outputs", remedy: "let routes share outputs")
+        }
+        numbers[output] = number
+        names.append(output)
+      }
+      routes.append(.init(prefix, number))
     }
     for entry in inline {
       do throws(ConfigurationError) {
         let prefix = try entry.nameValue(as: IPPrefix.self, context: settings.context)
-        if let first = seen.updateValue(entry.nameNode.range, forKey: prefix) {
-          settings.reject(
-            ConfigurationError(
-              entry.nameNode.range, "\(prefix) has a route already", remedy: "keep one of them",
-              notes: [.init(first, "the first one")]))
-        }
-        add(prefix, entry.value)
+        try add(prefix, entry.value, entry.nameNode.range)
       } catch {
         settings.reject(error)
       }
     }
     if let file {
       do throws(ConfigurationError) {
-        for (prefix, output) in try RouteFile.read(file) { add(prefix, output) }
+        try RouteFile.read(file, add)
+        if routes.isEmpty {
+          settings.reject(file.range, "\(file.path) has no routes", remedy: "write 'prefix output' lines")
+        }
       } catch {
         settings.reject(error)
       }
     }
-    if routes.isEmpty {
+    if inline.isEmpty && file == nil {
       settings.reject(nil, "there are no routes", remedy: "give 'routes: { prefix: output }', or 'file:'")
     }
     outputs = names.map { OutputDescription($0) }

@@ -31,6 +31,9 @@ public struct ARPResponder: PacketElement {
         - lan -> in
         - in.arp -> arp -> lan
         - arp.other -> drop
+        - in.ipv4 -> wan
+        - in.ipv6 -> wan
+        - in.other -> drop
       """)
   public static let needs = HeaderState.arp
 
@@ -66,8 +69,9 @@ public struct ARPResponder: PacketElement {
   private func isAnswered(_ packet: borrowing Packet) -> Bool {
     guard let request = packet.arp else { return false }
     let target = request.targetIP
+    // A host announces its address by asking for it (RFC 5227, 3), and may see its own probes come back (2.1.1).
     return request.operation == 1 && answers(for: target) && request.senderIP != target
-      && !request.senderMAC.isMulticast
+      && !request.senderMAC.isMulticast && request.senderMAC != mac
   }
 
   private func answers(for address: IPv4Address) -> Bool {

@@ -38,7 +38,8 @@ public struct EtherRewrite: PacketElement {
   }
 
   public mutating func process(_ packet: inout Packet) -> Verdict<SoleOutput> {
-    guard let ethernet = packet.mutableEthernet else { return .drop(.malformed) }
+    guard packet.ethernet != nil else { return .drop(.malformed) }
+    guard let ethernet = packet.mutableEthernet else { return .drop(.noBuffer) }
     if setsDestination { ethernet.setDestination(destination) }
     if setsSource { ethernet.setSource(source) }
     return .forward(.output)

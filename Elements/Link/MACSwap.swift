@@ -16,7 +16,8 @@ public struct MACSwap: PacketElement {
   public init(_ settings: inout Settings) throws(ConfigurationError) {}
 
   public mutating func process(_ packet: inout Packet) -> Verdict<SoleOutput> {
-    guard let ethernet = packet.mutableEthernet else { return .drop(.malformed) }
+    guard packet.ethernet != nil else { return .drop(.malformed) }
+    guard let ethernet = packet.mutableEthernet else { return .drop(.noBuffer) }
     ethernet.swapAddresses()
     return .forward(.output)
   }

@@ -36,7 +36,7 @@ public struct VLANTag: PacketElement {
   }
 
   public mutating func process(_ packet: inout Packet) -> Verdict<SoleOutput> {
-    guard packet.length >= EthernetHeader<ReadOnly>.length else { return .drop(.malformed) }
+    guard packet.ethernet != nil else { return .drop(.malformed) }
     guard packet.insert(VLANTagHeader<ReadOnly>.length, at: 12) else { return .drop(.noBuffer) }
     packet.mutableEthernet?.setEtherType(type)
     guard let tag = packet.mutableVLANTag else { return .drop(.malformed) }

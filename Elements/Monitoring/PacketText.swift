@@ -35,7 +35,7 @@ enum PacketText {
   private static func flow(_ packet: borrowing Packet, _ source: String, _ destination: String) -> String {
     let carried = packet.transportProtocol.map { "\($0)" } ?? ""
     if let ports = packet.transportPorts {
-      var text = "\(source):\(ports.source) > \(destination):\(ports.destination) \(carried)"
+      var text = "\(source).\(ports.source) > \(destination).\(ports.destination) \(carried)"
       if let tcp = packet.tcp { text += " [\(tcp.flags)]" }
       return text
     }

@@ -3,7 +3,7 @@ import Dataplane
 import Tables
 import Wire
 
-/// A rate in packets or in bits a second, as `RateLimit` and `Meter` take it.
+/// A rate in packets or in bits a second, as `RateLimit`, `Meter` and `Queue` take it.
 enum LimitRate: TextSetting {
   case packets(PacketRate)
   case bits(DataRate)
@@ -20,45 +20,84 @@ enum LimitRate: TextSetting {
       return nil
     }
   }
+
+  /// Packets or bits a second.
+  var perSecond: UInt64 {
+    switch self {
+    case .packets(let rate): rate.packetsPerSecond
+    case .bits(let rate): rate.bitsPerSecond
+    }
+  }
+
+  /// What a packet of so many bytes takes of the rate: one packet, or its bits.
+  func share(ofBytes bytes: Int) -> UInt64 {
+    switch self {
+    case .packets: 1
+    case .bits: UInt64(max(bytes, 0)) &* 8
+    }
+  }
+
+  /// Refuses a rate of nothing, which no packet would ever be within.
+  func check(_ settings: inout Settings) {
+    if perSecond == 0 {
+      settings.reject(settings.range(of: "rate"), "a rate of nothing", remedy: "give at least 1pps or 1bps")
+    }
+  }
 }
 
-/// A token bucket for packets or for bytes.
+/// A token bucket for packets or for bits.
 struct Limit {
   private var bucket: TokenBucket
-  private let countsBytes: Bool
-  private let overhead: UInt64
+  private let rate: LimitRate
+  private let overhead: Int
+
+  /// The longest frame without a VLAN tag that Ethernet has by default, in bytes.
+  private static let usualFrame: UInt64 = 1518
 
   init(_ settings: inout Settings) throws(ConfigurationError) {
-    let rate: LimitRate = try settings.take("rate", "packets or bits a second", shorthand: true)
+    rate = try settings.take("rate", "packets or bits a second", shorthand: true)
     let burst: DataSize? = try settings.takeIfPresent(
-      "burst", "packets or bytes let through at once; 10 ms' worth when left out")
-    overhead = UInt64(
-      try settings.take(
-        "overhead", default: 0, in: 0...64, "bytes counted besides each frame's own; 24 counts the whole wire"))
-    let unitsPerSecond: UInt64
-    let least: UInt64
-    switch rate {
-    case .packets(let rate):
-      countsBytes = false
-      unitsPerSecond = rate.packetsPerSecond
-      least = 1
-    case .bits(let rate):
-      countsBytes = true
-      unitsPerSecond = rate.bitsPerSecond / 8
-      // A bucket that holds less than a frame would never let one through.
-      least = 1538
-    }
-    if unitsPerSecond == 0 {
-      settings.reject(settings.range(of: "rate"), "a rate of nothing", remedy: "give at least 1pps or 8bps")
-    }
+      "burst", "packets or bytes let through at once; 10 ms' worth when left out, but at least a frame")
+    overhead = try settings.take(
+      "overhead", default: 0, in: 0...64, "bytes counted besides each frame's own; 24 counts the whole wire")
+    rate.check(&settings)
     if let burst, burst.bytes == 0 {
       settings.reject(settings.range(of: "burst"), "a burst of nothing", remedy: "give at least 1")
     }
-    bucket = TokenBucket(rate: unitsPerSecond, burst: max(burst?.bytes ?? max(unitsPerSecond / 100, least), 1))
+    let tenMilliseconds = rate.perSecond / 100
+    switch rate {
+    case .packets: bucket = TokenBucket(rate: rate.perSecond, burst: max(burst?.bytes ?? tenMilliseconds, 1))
+    case .bits:
+      if let burst, burst.bytes > 0, burst.bytes < Self.usualFrame + UInt64(overhead) {
+        settings.warn(
+          settings.range(of: "burst"), "frames longer than the burst never conform",
+          remedy: "give at least \(Self.usualFrame + UInt64(overhead)) bytes")
+      }
+      let usual = Swift.max(tenMilliseconds / 8, Self.usualFrame + UInt64(overhead))
+      let (bits, overflow) = (burst?.bytes ?? usual).multipliedReportingOverflow(by: 8)
+      bucket = TokenBucket(rate: rate.perSecond, burst: overflow ? .max : Swift.max(bits, 1))
+    }
   }
 
   /// Whether the packet is within the limit; takes its share if so.
   mutating func allows(_ packet: borrowing Packet, now: Instant) -> Bool {
-    bucket.take(countsBytes ? UInt64(packet.length) &+ overhead : 1, now: now.nanoseconds)
+    bucket.take(rate.share(ofBytes: packet.length &+ overhead), now: now.nanoseconds)
+  }
+}
+
+/// Spaces packets out at a rate, exactly: what a division leaves over is carried on to the next packet.
+struct Pacer {
+  private let rate: LimitRate
+  private var remainder: UInt64 = 0
+
+  init(_ rate: LimitRate) { self.rate = rate }
+
+  /// How long a packet of so many bytes keeps the next one waiting, in nanoseconds.
+  mutating func spacing(afterBytes bytes: Int) -> UInt64 {
+    let product = rate.share(ofBytes: bytes).multipliedFullWidth(by: 1_000_000_000)
+    let (low, carry) = product.low.addingReportingOverflow(remainder)
+    let (quotient, rest) = max(rate.perSecond, 1).dividingFullWidth((product.high &+ (carry ? 1 : 0), low))
+    remainder = rest
+    return quotient
   }
 }

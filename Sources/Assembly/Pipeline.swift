@@ -44,7 +44,7 @@ public struct Pipeline {
   /// What is wired.
   public let graph: Graph
   /// How it is run.
-  public let runtime: Runtime
+  public var runtime: Runtime
   /// What the file wants said at the end of a run.
   public let hint: String?
   /// What looks wrong but is allowed.
@@ -55,14 +55,15 @@ public struct Pipeline {
   ///   - elements: The catalogue, the user's own elements included.
   ///   - parameters: `name=value` in place of defaults of the file.
   ///   - rebinding: Captures in place of ports.
+  ///   - replacing: Gives a port other than the one that the file describes.
   /// - Throws: Every mistake there is.
   public static func load(
     path: String, elements: [ElementKind], ports: [PortKind] = PortKind.all, parameters: [String] = [],
-    rebinding: [PortBinding]? = nil
+    rebinding: [PortBinding]? = nil, replacing: PortReplacement? = nil
   ) throws(ConfigurationError) -> Pipeline {
     try load(
       try YAMLDocument.load(path: path), path: path, elements: elements, ports: ports, parameters: parameters,
-      rebinding: rebinding)
+      rebinding: rebinding, replacing: replacing)
   }
 
   /// Reads and checks a pipeline given as text.
@@ -72,23 +73,29 @@ public struct Pipeline {
   ) throws(ConfigurationError) -> Pipeline {
     try load(
       try YAMLDocument.load(text: text, name: name), path: name, elements: elements, ports: ports,
-      parameters: parameters, rebinding: rebinding)
+      parameters: parameters, rebinding: rebinding, replacing: nil)
   }
+
+  /// Gives a port other than the one that the file describes.
+  public typealias PortReplacement = (_ name: String, _ described: any PortSpecification) -> any PortSpecification
 
   private static func load(
     _ root: YAMLNode, path: String, elements: [ElementKind], ports: [PortKind], parameters: [String],
-    rebinding: [PortBinding]?
+    rebinding: [PortBinding]?, replacing: PortReplacement?
   ) throws(ConfigurationError) -> Pipeline {
     var loader = PipelineLoader(path: path, elements: elements, ports: ports, rebinding: rebinding)
+    loader.replacing = replacing
     return try loader.load(root, overrides: parameters)
   }
 
-  /// Whether all packets that come in carry their own time, so that a run is a replay.
+  /// Whether no port leads out of the process and all packets that come in carry their own time, so that a run is a
+  /// replay: in virtual time, as fast as it goes.
   public var isReplay: Bool {
     let receiving = graph.nodes.compactMap { node -> (any PortSpecification)? in
       if case .receive(let port) = node.role { ports[port].specification } else { nil }
     }
     return receiving.contains(where: \.isTimed) && receiving.allSatisfy { $0.isTimed || !$0.receives }
+      && ports.allSatisfy(\.specification.isVirtual)
   }
 
   /// How many workers there are; a replay has one.

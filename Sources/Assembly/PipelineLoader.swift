@@ -8,6 +8,7 @@ struct PipelineLoader {
   let portKinds: [PortKind]
   let rebinding: [PortBinding]?
   let context: SettingContext
+  var replacing: Pipeline.PortReplacement?
   var diagnostics: [Diagnostic] = []
   var ports: [Pipeline.PortDeclaration] = []
   var elements: [Pipeline.ElementDeclaration] = []
@@ -173,7 +174,8 @@ struct PipelineLoader {
     for (key, value) in members {
       let name = key.scalar ?? ""
       guard checkName(key, "port") else { continue }
-      guard let specification = rebound(name) ?? readPort(key, value) else { continue }
+      guard var specification = rebound(name) ?? readPort(key, value) else { continue }
+      if let replacing { specification = replacing(name, specification) }
       wiring.addPort(name, ports.count, specification.summary, specification.receives, key.range)
       ports.append(.init(name: name, specification: specification, range: key.range))
     }

@@ -12,6 +12,7 @@ extension PortKind {
       "af_packet", about: "A network interface of the kernel's, by AF_PACKET rings.",
       read: PacketSocketSpecification.read),
     PortKind("dpdk", about: "A DPDK device: a PCI address or a virtual device.", read: DeviceSpecification.read),
+    PortKind("traffic", about: "Traffic synthesised in memory.", read: TrafficSpecification.read),
     PortKind("null", about: "Receives nothing, and frees what it is sent.", read: NullSpecification.read),
   ]
 
@@ -25,6 +26,9 @@ extension PortKind {
     }
     return queues
   }
+
+  /// A port that receives nothing and frees what it is sent.
+  public static var sink: any PortSpecification { NullSpecification() }
 
   /// A capture in place of a port; without one it receives nothing and counts what is sent.
   static func capture(input: String?, output: String?) -> any PortSpecification {
@@ -43,6 +47,7 @@ struct CaptureSpecification: PortSpecification {
     return "pcap" + (parts.isEmpty ? "" : " " + parts.joined(separator: " "))
   }
   var isTimed: Bool { options.input != nil && !options.isPaced }
+  var isVirtual: Bool { !options.isPaced }
   var receives: Bool { options.input != nil }
 
   static func read(_ settings: inout Settings) throws(ConfigurationError) -> any PortSpecification {
@@ -129,6 +134,7 @@ struct NullSpecification: PortSpecification {
   var queues: Int?
 
   var summary: String { "null" }
+  var isVirtual: Bool { true }
   var allowsSeveralQueues: Bool { true }
   var receives: Bool { false }
 

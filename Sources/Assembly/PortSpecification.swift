@@ -11,6 +11,8 @@ public protocol PortSpecification: Sendable {
   var allowsSeveralQueues: Bool { get }
   /// Whether received packets carry their own time.
   var isTimed: Bool { get }
+  /// Whether the port stays within the process and its files, so that time may be virtual.
+  var isVirtual: Bool { get }
   /// Whether packets can be received.
   var receives: Bool { get }
   /// Whether EAL has to look for PCI devices.
@@ -25,6 +27,7 @@ extension PortSpecification {
   public var queues: Int? { nil }
   public var allowsSeveralQueues: Bool { false }
   public var isTimed: Bool { false }
+  public var isVirtual: Bool { false }
   public var receives: Bool { true }
   public var needsPCI: Bool { false }
 }

@@ -17,11 +17,12 @@ struct PipelineOptions: ParsableArguments {
   var eal: String = ""
 
   /// Loads the pipeline; prints every mistake and exits with 1 when there is one.
-  func load(rebinding: [PortBinding]? = nil) -> Pipeline {
+  func load(rebinding: [PortBinding]? = nil, replacing: Pipeline.PortReplacement? = nil) -> Pipeline {
     let pipeline: Pipeline
     do throws(ConfigurationError) {
       pipeline = try Pipeline.load(
-        path: file, elements: Program.elements, parameters: parameters, rebinding: rebinding)
+        path: file, elements: Program.elements, parameters: parameters, rebinding: rebinding,
+        replacing: replacing)
     } catch {
       exitWith(error)
     }

@@ -25,7 +25,7 @@ final class Thread: @unchecked Sendable {
   }
 
   /// Waits until the closure has returned.
-  func join() { unsafe pthread_join(handle, nil) }
+  func join() { pthread_join(handle, nil) }
 }
 
 /// Turns SIGINT and SIGTERM into a raised flag: packets under way are finished and the report is printed. A second
@@ -39,9 +39,9 @@ public enum Signals {
     unsafe sigaddset(&set, SIGINT)
     unsafe sigaddset(&set, SIGTERM)
     unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
-    let waited = unsafe set
+    let waited = set
     _ = try Thread {
-      var set = unsafe waited
+      var set = waited
       var number: Int32 = 0
       unsafe sigwait(&set, &number)
       flag.raise()

@@ -71,16 +71,16 @@ struct CounterWords {
     let words = unsafe self.words
     func load(_ word: Int) -> UInt64 { unsafe nfv_load_relaxed(words + word) }
     var counters = NodeCounters()
-    counters.packetsIn = load(Self.packetsIn)
-    counters.bytesIn = load(Self.bytesIn)
-    counters.created = load(Self.created)
-    counters.runs = load(Self.runs)
-    counters.ticks = load(Self.ticks)
-    counters.timedPackets = load(Self.timedPackets)
-    counters.held = load(Self.held)
-    counters.packetsOut = (0..<(unsafe outputCount)).map { load(Self.outputs + $0) }
+    counters.packetsIn = unsafe load(Self.packetsIn)
+    counters.bytesIn = unsafe load(Self.bytesIn)
+    counters.created = unsafe load(Self.created)
+    counters.runs = unsafe load(Self.runs)
+    counters.ticks = unsafe load(Self.ticks)
+    counters.timedPackets = unsafe load(Self.timedPackets)
+    counters.held = unsafe load(Self.held)
+    counters.packetsOut = unsafe (0..<outputCount).map { unsafe load(Self.outputs + $0) }
     for reason in 0..<DropReason.limit {
-      let count = load(Self.drops + reason)
+      let count = unsafe load(Self.drops + reason)
       if count > 0 { counters.drops[UInt8(reason)] = count }
     }
     return counters

@@ -60,7 +60,7 @@ public final class ElementInstance {
   /// Boxes an element.
   @inlinable
   public convenience init<E: Element & ~Copyable>(_ element: consuming E) {
-    let box = unsafe UnsafeMutablePointer<any Element & ~Copyable>.allocate(capacity: 1)
+    let box = UnsafeMutablePointer<any Element & ~Copyable>.allocate(capacity: 1)
     unsafe box.initialize(to: element)
     unsafe self.init(owning: box)
   }

@@ -64,6 +64,9 @@ public struct NumberedOutput: OutputEnd {
   /// The output's number, from 0 on.
   public let index: UInt16
 
+  /// Numbers are below this.
+  @inlinable public static var limit: Int { VerdictCode.outputLimit }
+
   /// The output with this number.
   @inlinable
   public init(_ index: Int) { self.index = UInt16(truncatingIfNeeded: index) & 0x3FFF }

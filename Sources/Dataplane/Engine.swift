@@ -36,9 +36,9 @@ struct Engine: ~Copyable {
       default: unsafe (queues + index).initialize(to: nil)
       }
     }
-    unsafe burst = .allocate(capacity: 1)
-    unsafe burst.initialize(to: Burst(limit: 256))
     unsafe current = PacketVector(capacity: 512)
+    unsafe burst = .allocate(capacity: 1)
+    unsafe burst.initialize(to: Burst(limit: 256, slots: current.slots))
     unsafe freed = PacketVector(capacity: 512)
     unsafe context = Context(worker: plan.worker, pool: plan.pool.pool)
     unsafe isOrdered = ordered
@@ -110,9 +110,9 @@ struct Engine: ~Copyable {
   /// Runs the nodes in order until nothing is pending.
   mutating func settle() {
     var rounds = 0
-    while unsafe pass() && plan.hasCycle {
+    while unsafe pass(), unsafe plan.hasCycle {
       rounds += 1
-      if rounds == Self.roundLimit {
+      if unsafe rounds == Self.roundLimit {
         unsafe dropPending(.looped)
         return
       }
@@ -128,7 +128,8 @@ struct Engine: ~Copyable {
     for index in unsafe 0..<nodeCount {
       let node = unsafe nodes + index
       var ran = 0
-      for input in unsafe 0..<node.pointee.inputCount {
+      if unsafe isOrdered && node.pointee.inputCount > 1 { ran = unsafe runInOrder(node) }
+      for input in unsafe 0..<(ran > 0 ? 0 : node.pointee.inputCount) {
         let vector = unsafe vectors[node.pointee.firstInput + input]
         guard unsafe vector.pointee.count > 0 else { continue }
         unsafe ran += vector.pointee.count
@@ -153,6 +154,41 @@ struct Engine: ~Copyable {
       }
     }
     return worked
+  }
+
+  /// Runs an element on what waits at its inputs together in order of arrival; what comes from the same packet in order
+  /// of the inputs. Returns how many packets there were.
+  private mutating func runInOrder(_ node: UnsafeMutablePointer<Plan.Node>) -> Int {
+    let inputs = unsafe 0..<node.pointee.inputCount
+    let waiting = unsafe vectors + node.pointee.firstInput
+    // What the element sends back to itself is behind these and has to wait.
+    let ends = inputs.map { unsafe waiting[$0].pointee.count }
+    guard let busiest = ends.max(), busiest > 0 else { return 0 }
+    for input in inputs { unsafe waiting[input].pointee.restoreOrder() }
+    var heads = [Int](repeating: 0, count: ends.count)
+    var chosen: Int?
+    while true {
+      var next: Int?
+      for input in inputs where heads[input] < ends[input] {
+        guard let other = next else {
+          next = input
+          continue
+        }
+        let isEarlier = unsafe PacketVector.precedes(
+          waiting[input].pointee.slots[heads[input]], waiting[other].pointee.slots[heads[other]])
+        if isEarlier { next = input }
+      }
+      if next != chosen, let chosen {
+        unsafe run(node, input: chosen)
+        unsafe current.count = 0
+      }
+      guard let input = next else { break }
+      chosen = input
+      unsafe current.append(waiting[input].pointee.slots[heads[input]])
+      heads[input] += 1
+    }
+    for input in inputs { unsafe waiting[input].pointee.removeFirst(heads[input]) }
+    return ends.reduce(0, +)
   }
 
   private mutating func run(_ node: UnsafeMutablePointer<Plan.Node>, input: Int) {

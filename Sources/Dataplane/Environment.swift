@@ -24,7 +24,7 @@ public enum PacketEnvironment {
   /// - Throws: When EAL refuses, with what it logged.
   public static func start(_ arguments: [String]) throws(EnvironmentError) {
     var log = [CChar](repeating: 0, count: 8192)
-    let copies = arguments.map { unsafe strdup($0) }
+    let copies = unsafe arguments.map { unsafe strdup($0) }
     let pointers = unsafe copies.map { unsafe UnsafePointer<CChar>($0) }
     let result = unsafe nfv_eal_init(Int32(arguments.count), pointers, &log, log.count)
     unsafe copies.forEach { unsafe free($0) }
@@ -58,6 +58,12 @@ public enum PacketEnvironment {
     if !given("--telemetry", "--no-telemetry") { arguments.append("--no-telemetry") }
     if !given("--log-level") { arguments += ["--log-level", "lib.eal:error"] }
     return arguments + extra
+  }
+
+  /// Gives the calling thread an identity of its own, as a worker does; false when a process has no more of them.
+  package static func registerThread() -> Bool {
+    defer { nfv_thread_unregister() }
+    return nfv_thread_register() == 0
   }
 
   /// Gives back what EAL holds.

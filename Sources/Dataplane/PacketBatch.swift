@@ -18,8 +18,9 @@ struct Burst {
   var emissionCount = 0
   var emissionCapacity: Int
 
-  init(limit: Int) {
-    unsafe slots = .allocate(capacity: 1)
+  /// - Parameter slots: Where there are no packets yet; a burst never owns the place.
+  init(limit: Int, slots: UnsafeMutablePointer<PacketSlot>) {
+    unsafe self.slots = slots
     unsafe codes = .allocate(capacity: limit)
     unsafe emissionCapacity = limit
     unsafe emissions = .allocate(capacity: limit)
@@ -41,7 +42,7 @@ struct Burst {
 
 /// A burst of packets that an element is run on. It owns them; the element judges each.
 ///
-/// Packets that get no verdict are dropped as `malformed`.
+/// Packets that get no verdict are dropped as `malformed`; ones that were given away by `takeEach` are passed over.
 @safe
 public struct PacketBatch<E: Element & ~Copyable>: ~Copyable {
   @usableFromInline let burst: UnsafeMutablePointer<Burst>
@@ -67,7 +68,8 @@ public struct PacketBatch<E: Element & ~Copyable>: ~Copyable {
     let slots = unsafe burst.pointee.slots
     let codes = unsafe burst.pointee.codes
     for index in 0..<count {
-      var packet = unsafe Packet(owning: slots[index].unsafelyUnwrapped)
+      guard let mbuf = unsafe slots[index] else { continue }
+      var packet = unsafe Packet(owning: mbuf)
       unsafe codes[index] = judge(&packet).code
       unsafe slots[index] = packet.release()
     }
@@ -80,7 +82,8 @@ public struct PacketBatch<E: Element & ~Copyable>: ~Copyable {
     let slots = unsafe burst.pointee.slots
     let codes = unsafe burst.pointee.codes
     for index in 0..<count {
-      var packet = unsafe Packet(owning: slots[index].unsafelyUnwrapped)
+      guard let mbuf = unsafe slots[index] else { continue }
+      var packet = unsafe Packet(owning: mbuf)
       unsafe codes[index] = judge(index, &packet).code
       unsafe slots[index] = packet.release()
     }
@@ -92,7 +95,8 @@ public struct PacketBatch<E: Element & ~Copyable>: ~Copyable {
     let count = unsafe burst.pointee.count
     let slots = unsafe burst.pointee.slots
     for index in 0..<count {
-      let packet = unsafe Packet(owning: slots[index].unsafelyUnwrapped)
+      guard let mbuf = unsafe slots[index] else { continue }
+      let packet = unsafe Packet(owning: mbuf)
       look(index, packet)
       unsafe slots[index] = packet.release()
     }
@@ -106,7 +110,8 @@ public struct PacketBatch<E: Element & ~Copyable>: ~Copyable {
     let codes = unsafe burst.pointee.codes
     var emitter = unsafe Emitter<E>(burst)
     for index in 0..<count {
-      var packet = unsafe Packet(owning: slots[index].unsafelyUnwrapped)
+      guard let mbuf = unsafe slots[index] else { continue }
+      var packet = unsafe Packet(owning: mbuf)
       unsafe emitter.standAt(index, packet.mbuf)
       unsafe codes[index] = judge(&packet, &emitter).code
       unsafe slots[index] = packet.release()
@@ -121,7 +126,8 @@ public struct PacketBatch<E: Element & ~Copyable>: ~Copyable {
     let codes = unsafe burst.pointee.codes
     var emitter = unsafe Emitter<E>(burst)
     for index in 0..<count {
-      let packet = unsafe Packet(owning: slots[index].unsafelyUnwrapped)
+      guard let mbuf = unsafe slots[index] else { continue }
+      let packet = unsafe Packet(owning: mbuf)
       unsafe emitter.standAt(index, packet.mbuf)
       unsafe slots[index] = nil
       unsafe codes[index] = VerdictCode.taken

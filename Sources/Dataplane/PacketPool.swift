@@ -4,6 +4,8 @@ import CDPDK
 @safe
 public final class PacketPool: @unchecked Sendable {
   let pool: OpaquePointer
+  /// Bytes a buffer holds behind its headroom.
+  public let dataRoom: Int
 
   /// Makes a pool.
   /// - Parameters:
@@ -20,6 +22,7 @@ public final class PacketPool: @unchecked Sendable {
         remedy: "lower runtime.packets in the pipeline, or give EAL more memory (runtime.memory)")
     }
     unsafe self.pool = pool
+    self.dataRoom = dataRoom
   }
 
   deinit { unsafe nfv_pool_destroy(pool) }

@@ -1,4 +1,4 @@
-public import CDPDK
+import CDPDK
 
 // What ports and tests outside this module need to make packets and to take them apart.
 
@@ -24,7 +24,7 @@ extension PacketPool {
   }
 
   /// A second packet with the same bytes; see `Context.clone`.
-  package func clone(_ packet: borrowing Packet) -> Packet? { packet.clone(from: pool) }
+  package func clone(_ packet: borrowing Packet) -> Packet? { unsafe packet.clone(from: pool) }
 
   private func makePacket(segment: [UInt8], headroom: Int) -> Packet? {
     var slot: PacketSlot = nil

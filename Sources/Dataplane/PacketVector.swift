@@ -23,7 +23,7 @@ struct PacketVector {
 
   private mutating func grow(to needed: Int) {
     let larger = max(needed, unsafe capacity * 2)
-    let moved = unsafe UnsafeMutablePointer<PacketSlot>.allocate(capacity: larger)
+    let moved = UnsafeMutablePointer<PacketSlot>.allocate(capacity: larger)
     unsafe moved.update(from: slots, count: count)
     unsafe slots.deallocate()
     unsafe slots = moved
@@ -42,6 +42,12 @@ struct PacketVector {
     unsafe count &+= more
   }
 
+  /// Takes the oldest packets out; they belong to the caller.
+  mutating func removeFirst(_ taken: Int) {
+    unsafe count -= taken
+    if unsafe count > 0 && taken > 0 { unsafe slots.update(from: slots + taken, count: count) }
+  }
+
   /// Frees all packets.
   mutating func free() {
     if unsafe count > 0 {
@@ -55,7 +61,7 @@ struct PacketVector {
   mutating func restoreOrder() {
     var index = 1
     while unsafe index < count {
-      if unsafe before(slots[index], slots[index - 1]) {
+      if unsafe Self.precedes(slots[index], slots[index - 1]) {
         unsafe sort()
         return
       }
@@ -63,7 +69,8 @@ struct PacketVector {
     }
   }
 
-  private func before(_ left: PacketSlot, _ right: PacketSlot) -> Bool {
+  /// Whether one packet arrived before another.
+  static func precedes(_ left: PacketSlot, _ right: PacketSlot) -> Bool {
     guard let left = unsafe left, let right = unsafe right else { return false }
     return unsafe Int32(bitPattern: left.pointee.sequence &- right.pointee.sequence) < 0
   }
@@ -72,12 +79,12 @@ struct PacketVector {
   private mutating func sort() {
     for index in unsafe 1..<count {
       let moving = unsafe slots[index]
-      guard unsafe before(moving, slots[index - 1]) else { continue }
+      guard unsafe Self.precedes(moving, slots[index - 1]) else { continue }
       var low = 0
       var high = index
       while low < high {
         let middle = (low + high) / 2
-        if unsafe before(moving, slots[middle]) { high = middle } else { low = middle + 1 }
+        if unsafe Self.precedes(moving, slots[middle]) { high = middle } else { low = middle + 1 }
       }
       unsafe (slots + low + 1).update(from: slots + low, count: index - low)
       unsafe slots[low] = moving

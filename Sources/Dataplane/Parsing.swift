@@ -1,5 +1,5 @@
 public import CDPDK
-public import Wire
+import Wire
 
 /// What parsing found out, as bits of `nfv_mbuf.parsed` (see cdpdk.h).
 @usableFromInline

@@ -106,11 +106,11 @@ public final class Plan {
   ) -> PlanNode {
     precondition(nodeCount < capacity, "a plan was given more nodes than it was made for")
     for offset in 0..<inputs {
-      let vector = unsafe UnsafeMutablePointer<PacketVector>.allocate(capacity: 1)
+      let vector = UnsafeMutablePointer<PacketVector>.allocate(capacity: 1)
       unsafe vector.initialize(to: PacketVector(capacity: 512))
       unsafe vectors[vectorCount + offset] = vector
     }
-    let targets = unsafe UnsafeMutablePointer<UnsafeMutablePointer<PacketVector>>.allocate(capacity: max(outputs, 1))
+    let targets = UnsafeMutablePointer<UnsafeMutablePointer<PacketVector>>.allocate(capacity: max(outputs, 1))
     let node = unsafe Node(
       step: step, element: element, firstInput: vectorCount,
       inputCount: inputs, outputs: targets, outputCount: outputs, counters: CounterWords(outputs: outputs))

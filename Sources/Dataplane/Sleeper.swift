@@ -23,6 +23,6 @@ struct Sleeper {
     guard unsafe nfv_thread_wait(descriptors, UInt32(descriptors.count), nanoseconds) else { return }
     for queue in queues { queue.clearError() }
     // An interface that stays down would report it again at once.
-    _ = unsafe nfv_thread_wait(nil, 0, UInt64(Worker.longestNap))
+    _ = nfv_thread_wait(nil, 0, UInt64(Worker.longestNap))
   }
 }

@@ -55,9 +55,9 @@ public final class Snapshot<Value: Sendable>: @unchecked Sendable {
   }
 
   private static func box(_ value: consuming Value) -> UnsafeMutableRawPointer {
-    let box = unsafe UnsafeMutablePointer<Value>.allocate(capacity: 1)
+    let box = UnsafeMutablePointer<Value>.allocate(capacity: 1)
     unsafe box.initialize(to: value)
-    return unsafe UnsafeMutableRawPointer(box)
+    return UnsafeMutableRawPointer(box)
   }
 
   private static func destroy(_ pointer: UnsafeMutableRawPointer?) {

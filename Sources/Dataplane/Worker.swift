@@ -51,7 +51,7 @@ public final class Worker: @unchecked Sendable {
   static let spinRounds = 2_000
   /// How long an adaptive worker sleeps at most when it cannot wait for a descriptor: what a packet may have to wait
   /// after a pause in the traffic.
-  static let longestNap = 200_000
+  static let longestNap = 500_000
 
   /// Receives and processes until `stop` is raised, or all queues that end have ended; then drains.
   /// - Returns: What elements reported as gone wrong.
@@ -79,7 +79,7 @@ public final class Worker: @unchecked Sendable {
       }
       idleRounds += 1
       if idleRounds < Self.spinRounds { continue }
-      if receiving.allSatisfy({ plan.queue(at: $0).hasEnded }) && isIdle(engine) { break }
+      if unsafe isIdle(engine) && receiving.allSatisfy({ plan.queue(at: $0).hasEnded }) { break }
       _ = unsafe engine.countHeld()
       readers?.offline(plan.worker)
       sleeper.sleep(until: unsafe engine.nextWake, now: unsafe engine.context.now)
@@ -109,12 +109,27 @@ public final class Worker: @unchecked Sendable {
     unsafe engine.fireWakes()
     var total: UInt64 = 0
     var reported: UInt64 = 0
+    var problems: [String] = []
     while !stop.isRaised, let arrival = nextArrival(of: receiving) {
       unsafe engine.advance(to: arrival)
       let received = unsafe engine.receiveDue(from: receiving)
-      if received == 0 { unsafe engine.skipDue(from: receiving) }
       total += UInt64(received)
       unsafe engine.fireWakes()
+      if received == 0 && nextArrival(of: receiving) == arrival {
+        if unsafe engine.countHeld() == 0 {
+          // A packet that takes more buffers than there are.
+          unsafe engine.skipDue(from: receiving)
+          continue
+        }
+        // No packet buffer is left. Time goes on until elements let go of what they hold.
+        guard unsafe engine.nextWake <= arrival.advanced(by: Self.replayDrainNanoseconds) else {
+          problems.append(
+            unsafe "replay stopped early: no packet buffer is left while elements hold \(engine.countHeld()) packets; "
+              + "raise runtime.packets")
+          break
+        }
+        unsafe engine.advance(to: engine.nextWake)
+      }
       readers?.quiescent(plan.worker)
       if total - reported >= 65_536 {
         reported = total
@@ -126,7 +141,7 @@ public final class Worker: @unchecked Sendable {
       unsafe engine.advance(to: engine.nextWake)
     }
     progress(total)
-    return unsafe engine.finish()
+    return unsafe problems + engine.finish()
   }
 
   /// How long virtual time goes on for held packets after the last one came in.

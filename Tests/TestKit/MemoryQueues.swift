@@ -89,7 +89,9 @@ public final class MemorySink: PortQueue {
 
   /// Nothing comes from a sink.
   @unsafe
-  public func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, now: Instant, bytes: inout UInt64) -> Int { 0 }
+  public func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, now: Instant, bytes: inout UInt64) -> Int {
+    0
+  }
 
   /// Keeps copies of the packets, as far as there is room.
   @unsafe

@@ -24,11 +24,12 @@ public func expectRobust(
   batchSizes: [Int] = [1, 7, 32, 256], folder: String = "", frames: ((inout FrameGenerator) -> Frame)? = nil,
   sourceLocation: SourceLocation = #_sourceLocation
 ) throws {
+  let arrivals = arrivals(seed: seed, count: count, inputs: kind.inputs.count, frames)
   var first: (batchSize: Int, run: ReplayRun)?
   for batchSize in batchSizes {
     let run = try ReplayRun(
       kind, settings: settings, batchSize: batchSize, folder: folder, packets: packets,
-      arrivals: arrivals(seed: seed, count: count, inputs: kind.inputs.count, frames))
+      arrivals: arrivals)
     for problem in run.problems {
       Issue.record("\(problem) (batches of \(batchSize), seed \(seed))", sourceLocation: sourceLocation)
     }

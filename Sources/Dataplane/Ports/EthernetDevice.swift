@@ -34,13 +34,13 @@ public final class EthernetDevice: Port {
     guard found >= 0 else { throw Self.notFound(description, found) }
     device = UInt16(found)
     number = Int(found)
-    var info = unsafe nfv_device_info()
+    var info = nfv_device_info()
     guard unsafe nfv_device_describe(device, &info) == 0 else {
       throw EnvironmentError(
         "device '\(description)' gives no description", remedy: "check its driver with dpdk-devbind.py -s")
     }
-    address = unsafe MACAddress(rawValue: info.mac)
-    let limit = unsafe Int(min(info.max_rx_queues, info.max_tx_queues))
+    address = MACAddress(rawValue: info.mac)
+    let limit = Int(min(info.max_rx_queues, info.max_tx_queues))
     guard options.queues <= limit else {
       nfv_device_remove(device)
       throw EnvironmentError(

@@ -1,0 +1,83 @@
+import Assembly
+import Configuration
+import Dataplane
+import Elements
+import TestKit
+import Testing
+
+/// What holds for every element of the catalogue.
+@Suite struct CatalogueTests {
+  /// Settings to try elements with; those without a line here are tried without settings.
+  static let settings: [String: [String]] = [
+    "Classify": [
+      "",
+      """
+      rules:
+        - { to: web, protocol: tcp, destination_port: 80, flags: syn, flags_mask: syn+ack }
+        - { to: dns, destination_port: 53 }
+        - { to: six, version: 6 }
+        - { to: tagged, vlan: 7 }
+        - { to: pieces, fragment: yes }
+        - { to: net, source: 10.0.0.0/29, destination: 192.0.2.0/24 }
+      else: rest
+      """,
+    ],
+    "CheckIP": ["", "{ checksum: no, addresses: no }"],
+    "DecTTL": ["", "multicast: no"],
+    "ICMPEcho": ["", "addresses: [10.0.0.1, 2001:db8::2]"],
+    "LookupRoute": ["routes: { 10.0.0.0/30: near, 10.0.0.0/8: far, 2001:db8::/64: six }"],
+    "ARPResponder": ["{ addresses: [10.0.0.1, 10.0.0.4/30], mac: 02:00:00:00:00:99 }"],
+    "EtherRewrite": ["{ source: 02:00:00:00:00:11, destination: 02:00:00:00:00:12 }"],
+    "VLANTag": ["100", "{ id: 7, priority: 5, type: 802.1ad }"],
+    "VLANUntag": ["", "7"],
+    "HashSplit": ["3", "weights: [3, 0, 1]"],
+    "Mark": ["7"],
+    "RoundRobin": ["3"],
+    "Tee": ["3"],
+    "Meter": ["{ rate: 1kpps, burst: 5 }", "1Mbps"],
+    "Queue": ["40", "{ capacity: 40, rate: 1Mpps, drop: oldest }", "{ rate: 10Mbps }"],
+    "RateLimit": ["{ rate: 1kpps, burst: 5 }", "1Mbps"],
+    "Sample": ["10", "{ one_in: 3, random: yes }"],
+    "Capture": ["{ file: /dev/null, limit: 100, snap: 60 }"],
+    "Print": ["{ file: /dev/null, label: here }"],
+  ]
+
+  static let variants = catalogue.flatMap { kind in
+    (settings[kind.name] ?? [""]).map { Variant(kind: kind, settings: $0) }
+  }
+
+  struct Variant: CustomTestStringConvertible, Sendable {
+    var kind: ElementKind
+    var settings: String
+    var testDescription: String { "\(kind.name) \(settings)" }
+  }
+
+  @Test(arguments: variants) func accountsForEveryPacketWhateverTheBatchSize(variant: Variant) throws {
+    try expectRobust(variant.kind, settings: variant.settings, count: 500)
+  }
+
+  @Test(arguments: catalogue.map(\.name)) func isDescribed(name: String) throws {
+    let kind = try #require(catalogue.first { $0.name == name })
+    #expect(kind.about.summary.hasSuffix("."))
+    #expect(kind.about.example.contains(name))
+  }
+
+  /// Ports that examples may use.
+  static let ports = ["lan", "wan", "trunk", "monitor", "backup"]
+
+  @Test(arguments: catalogue.map(\.name)) func exampleLoads(name: String) throws {
+    let kind = try #require(catalogue.first { $0.name == name })
+    let words = kind.about.example.split { !$0.isLetter }.map(String.init)
+    let ports = Self.ports.filter(words.contains).map { "  \($0): { pcap: \($0).pcap }" }
+    let text = "nfv: 1\nports:\n\(ports.joined(separator: "\n"))\n\(kind.about.example)\n"
+    let pipeline = try Pipeline.load(text: text, name: "example.yaml", elements: catalogue)
+    #expect(pipeline.warnings.isEmpty)
+    #expect(pipeline.elements.contains { $0.kind.name == name })
+  }
+
+  @Test func namesAreUnique() { #expect(Set(catalogue.map(\.name)).count == catalogue.count) }
+
+  @Test func settingsAreThoseOfElements() {
+    #expect(Set(Self.settings.keys).isSubset(of: catalogue.map(\.name)))
+  }
+}
