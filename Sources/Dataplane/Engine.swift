@@ -97,12 +97,14 @@ struct Engine: ~Copyable {
     return total
   }
 
-  /// Has queues give up a packet that is due: nobody holds a buffer that would still come back at this instant.
-  mutating func skipDue(from receiving: [Int]) {
+  /// Has queues give up a packet that is due: nobody holds a buffer that would still come back. Returns whether one did.
+  mutating func skipDue(from receiving: [Int]) -> Bool {
+    var skipped = false
     for index in receiving {
       let queue = unsafe queues[index].unsafelyUnwrapped
-      if let next = queue.nextArrival, unsafe next <= context.now { queue.skip() }
+      if let next = queue.nextArrival, unsafe next <= context.now, queue.skip() { skipped = true }
     }
+    return skipped
   }
 
   // MARK: Nodes

@@ -17,14 +17,15 @@ public protocol PortQueue: AnyObject {
   /// Whether `nextArrival` says when packets are due.
   var isTimed: Bool { get }
   /// Gives up the packet that is due and counts it: there is no buffer for it, and none will come before the next.
-  func skip()
+  /// Returns whether it did.
+  func skip() -> Bool
   /// Whether no packet will ever come again.
   var hasEnded: Bool { get }
 }
 
 extension PortQueue {
   public func begin(at now: Instant, isLive: Bool) {}
-  public func skip() {}
+  public func skip() -> Bool { false }
   public var descriptor: Int32? { nil }
   public func clearError() {}
   public var nextArrival: Instant? { nil }

@@ -116,11 +116,8 @@ public final class Worker: @unchecked Sendable {
       total += UInt64(received)
       unsafe engine.fireWakes()
       if received == 0 && nextArrival(of: receiving) == arrival {
-        if unsafe engine.countHeld() == 0 {
-          // A packet that takes more buffers than there are.
-          unsafe engine.skipDue(from: receiving)
-          continue
-        }
+        // A packet that takes more buffers than there are is given up.
+        if unsafe engine.countHeld() == 0 && engine.skipDue(from: receiving) { continue }
         // No packet buffer is left. Time goes on until elements let go of what they hold.
         guard unsafe engine.nextWake <= arrival.advanced(by: Self.replayDrainNanoseconds) else {
           problems.append(

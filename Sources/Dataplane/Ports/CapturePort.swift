@@ -100,9 +100,11 @@ final class CaptureQueue: PortQueue {
     return count
   }
 
-  func skip() {
+  func skip() -> Bool {
+    guard let reader, reader.nextArrival != nil else { return false }
     noBuffer += 1
-    reader?.skip()
+    reader.skip()
+    return true
   }
 
   @unsafe
