@@ -94,9 +94,9 @@ static inline uint64_t nfv_tsc(void) {
 
 // MARK: Environment
 
-/// Starts the environment abstraction layer and leaves the calling thread on the CPUs it had. `arguments` excludes the program's name. What EAL logged is appended to
-/// `log` (NUL-terminated, truncated to `log_size`). Returns 0, or a negative errno.
-int nfv_eal_init(int count, const char *const *arguments, char *log, size_t log_size);
+/// Starts the environment abstraction layer and leaves the calling thread on the CPUs it had. `arguments` excludes the
+/// program's name. Returns 0, or a negative errno.
+int nfv_eal_init(int count, const char *const *arguments);
 /// Stops EAL and removes its run-time files.
 void nfv_eal_cleanup(void);
 /// Time-stamp counter ticks a second, measured by EAL.
@@ -118,8 +118,10 @@ void nfv_thread_name(const char *name);
 bool nfv_thread_wait(const int *descriptors, unsigned count, uint64_t nanoseconds);
 /// The text for a DPDK or errno number.
 const char *nfv_strerror(int error);
-/// The EAL log, redirected to `path` (NULL: standard error).
-int nfv_log_to(const char *path);
+/// From here on keeps what DPDK logs, instead of writing it to standard error.
+void nfv_log_keep(void);
+/// Ends that, and gives what was kept (NUL-terminated, truncated to `size`).
+void nfv_log_take(char *text, size_t size);
 
 // MARK: Pools and packets
 

@@ -30,8 +30,8 @@ public final class EthernetDevice: Port {
   /// - Parameter description: `0000:03:00.0`, or a virtual device such as `net_null0,copy=0`.
   /// - Throws: `EnvironmentError` that says what is missing and what mends it.
   public init(_ description: String, options: Options, pool: PacketPool) throws(EnvironmentError) {
-    let found = unsafe nfv_device_probe(description)
-    guard found >= 0 else { throw Self.notFound(description, found) }
+    let (found, log) = PacketEnvironment.keepingLog { unsafe nfv_device_probe(description) }
+    guard found >= 0 else { throw DeviceFault(description, found, log).error }
     device = UInt16(found)
     number = Int(found)
     var info = nfv_device_info()
@@ -51,25 +51,19 @@ public final class EthernetDevice: Port {
       rx_descriptors: UInt16(clamping: options.descriptors), tx_descriptors: UInt16(clamping: options.descriptors),
       mtu: UInt16(clamping: options.mtu), promiscuous: options.promiscuous)
     var step: UnsafePointer<CChar>?
-    let started = unsafe nfv_device_start(device, &settings, pool.pool, &step)
+    let (started, complaints) = PacketEnvironment.keepingLog {
+      unsafe nfv_device_start(UInt16(found), &settings, pool.pool, &step)
+    }
     guard started == 0 else {
       let what = unsafe step.map { unsafe String(cString: $0) } ?? "start"
       nfv_device_remove(device)
       throw EnvironmentError(
-        "device '\(description)' did not \(what) (\(describe(started)))",
+        "device '\(description)' did not \(what) (\(describe(started)))"
+          + (DeviceFault.cause(in: complaints).map { ": \($0)" } ?? ""),
         remedy: "compare queues, descriptors and mtu with what the driver supports")
     }
     let device = device
     queues = (0..<options.queues).map { DeviceQueue(device: device, queue: UInt16($0)) }
-  }
-
-  private static func notFound(_ description: String, _ error: Int32) -> EnvironmentError {
-    let isPCI = description.contains(":") && !description.contains(",")
-    return EnvironmentError(
-      "no device '\(description)' (\(describe(error)))",
-      remedy: isPCI
-        ? "list devices with dpdk-devbind.py -s and bind this one with dpdk-devbind.py -b vfio-pci \(description)"
-        : "use a PCI address, or a virtual device such as net_tap0 whose driver is installed (apt-get install dpdk)")
   }
 
   public var counters: [ElementCounter] {
