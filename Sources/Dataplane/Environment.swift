@@ -71,7 +71,7 @@ public enum PacketEnvironment {
         "--single-file-segments", "--match-allocations", "--huge-worker-stack", "--proc-type")
     var arguments: [String] = []
     if !given("-l", "-c", "--lcores", "-s", "-S") { arguments += ["--lcores", "0@\(nfv_first_cpu())"] }
-    if hugePages {
+    if hugePages && !given("--no-huge") {
       if !choosesMemory && !given("--file-prefix") { arguments.append("--in-memory") }
     } else {
       if !choosesMemory { arguments += ["--no-huge", "--no-shconf"] }

@@ -102,7 +102,8 @@ import Wire
   }
 
   @Test(.enabled(if: geteuid() == 0 && access("/dev/net/tun", R_OK | W_OK) == 0)) func tapDeviceOpens() throws {
-    try withTestPool { pool in
+    // The driver keeps a buffer for each descriptor.
+    try withTestPool(packets: 4096) { pool in
       let tap = try device("net_tap74,iface=nfvtest74", pool)
       #expect(!tap.address.isZero)
       #expect(unsafe access("/sys/class/net/nfvtest74", F_OK) == 0)

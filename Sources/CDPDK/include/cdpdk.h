@@ -200,7 +200,8 @@ void nfv_device_stop(uint16_t device);
 int nfv_device_counters_read(uint16_t device, nfv_device_counters *counters);
 /// Whether the link is up.
 bool nfv_device_link(uint16_t device);
-/// Receives up to `count` packets, their metadata reset; adds their bytes to `*bytes`. Their ingress port is the device.
+/// Receives up to `count` packets, their metadata reset; adds their bytes to `*bytes`. Their ingress port is what the
+/// driver sets: the device, but for net_ring and for devices made of others.
 uint16_t nfv_device_receive(uint16_t device, uint16_t queue, nfv_mbuf **mbufs, uint16_t count, uint64_t *bytes);
 /// Transmits; returns how many were taken, from the front, and adds their bytes to `*bytes`.
 uint16_t nfv_device_transmit(uint16_t device, uint16_t queue, nfv_mbuf **mbufs, uint16_t count, uint64_t *bytes);

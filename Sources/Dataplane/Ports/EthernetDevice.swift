@@ -1,4 +1,5 @@
 import CDPDK
+import Glibc
 public import Wire
 
 /// A DPDK ethdev: a NIC by its PCI address, or any virtual device by its description.
@@ -19,7 +20,7 @@ public final class EthernetDevice: Port {
     public init() {}
   }
 
-  /// The device's number in DPDK: drivers put it into every packet they receive.
+  /// The device's number in DPDK: most drivers put it into every packet they receive.
   public let number: Int
   public let queues: [any PortQueue]
   /// The device's hardware address.
@@ -60,10 +61,23 @@ public final class EthernetDevice: Port {
       throw EnvironmentError(
         "device '\(description)' did not \(what) (\(describe(started)))"
           + (DeviceFault.cause(in: complaints).map { ": \($0)" } ?? ""),
-        remedy: "compare queues, descriptors and mtu with what the driver supports")
+        remedy: started == -ENOMEM
+          ? "raise runtime.packets, or lower 'descriptors': drivers keep a buffer for each"
+          : "compare queues, descriptors and mtu with what the driver supports")
     }
     let device = device
-    queues = (0..<options.queues).map { DeviceQueue(device: device, queue: UInt16($0)) }
+    let marksPackets = Self.leavesPortAsItIs(info)
+    queues = (0..<options.queues).map {
+      DeviceQueue(device: device, queue: UInt16($0), marksPackets: marksPackets)
+    }
+  }
+
+  /// Whether the driver leaves the ingress port of packets as it finds it: that of whoever put them in, or of a member.
+  private static func leavesPortAsItIs(_ info: nfv_device_info) -> Bool {
+    let driver = unsafe withUnsafeBytes(of: info.driver) { bytes in
+      unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+    }
+    return ["net_ring", "net_bonding", "net_softnic"].contains(driver)
   }
 
   public var counters: [ElementCounter] {
@@ -85,15 +99,19 @@ public final class EthernetDevice: Port {
 final class DeviceQueue: PortQueue {
   private let device: UInt16
   private let queue: UInt16
+  private let marksPackets: Bool
 
-  init(device: UInt16, queue: UInt16) {
+  init(device: UInt16, queue: UInt16, marksPackets: Bool) {
     self.device = device
     self.queue = queue
+    self.marksPackets = marksPackets
   }
 
   @unsafe
   func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, now: Instant, bytes: inout UInt64) -> Int {
-    unsafe Int(nfv_device_receive(device, queue, slots, UInt16(limit), &bytes))
+    let count = unsafe Int(nfv_device_receive(device, queue, slots, UInt16(limit), &bytes))
+    if marksPackets { for index in 0..<count { unsafe slots[index].unsafelyUnwrapped.pointee.port = device } }
+    return count
   }
 
   @unsafe
