@@ -12,14 +12,25 @@ public final class CaptureWriter {
   public let path: String
   private let handle: OpaquePointer
   private let dumper: OpaquePointer
-  private let snapLength: UInt32
-  private var scratch: [UInt8]
-  private var problem: String?
+  /// What changes with every packet, apart from the object so that no access to it is checked for another.
+  @unsafe
+  private struct State {
+    var written: UInt64 = 0
+    var lost: UInt64 = 0
+    /// The error that ended the writing.
+    var failure: Int32 = 0
+    var snapLength: UInt32
+    /// Where packets of several segments are put together.
+    var scratch: UnsafeMutablePointer<UInt8>
+  }
+
+  private let state: UnsafeMutablePointer<State>
   private var isClosed = false
+
   /// Packets written so far.
-  public private(set) var written: UInt64 = 0
+  public var written: UInt64 { unsafe state.pointee.written }
   /// Packets not written because of an error.
-  public private(set) var lost: UInt64 = 0
+  public var lost: UInt64 { unsafe state.pointee.lost }
 
   /// Snapshot length that takes every packet whole.
   public static let wholePackets = 262_144
@@ -29,8 +40,6 @@ public final class CaptureWriter {
   /// - Throws: When it cannot be created.
   public init(path: String, snapLength: Int = wholePackets) throws(EnvironmentError) {
     self.path = path
-    self.snapLength = UInt32(clamping: snapLength)
-    scratch = [UInt8](repeating: 0, count: 65_536)
     guard
       let handle = unsafe pcap_open_dead_with_tstamp_precision(
         DLT_EN10MB, Int32(clamping: snapLength), UInt32(PCAP_TSTAMP_PRECISION_NANO)),
@@ -40,20 +49,27 @@ public final class CaptureWriter {
         "\(path) cannot be written (\(unsafe String(cString: strerror(errno))))",
         remedy: "check the folder and its permissions")
     }
+    unsafe state = .allocate(capacity: 1)
+    unsafe state.initialize(
+      to: State(snapLength: UInt32(clamping: snapLength), scratch: .allocate(capacity: max(snapLength, 1))))
     unsafe self.handle = handle
     unsafe self.dumper = dumper
     if let file = unsafe pcap_dump_file(dumper) { unsafe setvbuf(file, nil, _IOFBF, 1 << 18) }
   }
 
-  deinit { if !isClosed { _ = close() } }
+  deinit {
+    if !isClosed { _ = close() }
+    unsafe state.pointee.scratch.deallocate()
+    unsafe state.deallocate()
+  }
 
   /// Writes a packet.
   public func write(_ packet: borrowing Packet, at time: Instant) { unsafe write(packet.mbuf, at: time) }
 
   @unsafe
   func write(_ mbuf: UnsafeMutablePointer<nfv_mbuf>, at time: Instant) {
-    guard problem == nil else {
-      lost += 1
+    guard unsafe state.pointee.failure == 0 else {
+      unsafe state.pointee.lost += 1
       return
     }
     let length = unsafe mbuf.pointee.packet_length
@@ -61,20 +77,20 @@ public final class CaptureWriter {
     header.ts.tv_sec = Int(time.nanoseconds / 1_000_000_000)
     header.ts.tv_usec = Int(time.nanoseconds % 1_000_000_000)
     header.len = length
-    header.caplen = min(length, snapLength)
+    header.caplen = unsafe min(length, state.pointee.snapLength)
     let target = unsafe UnsafeMutableRawPointer(dumper).assumingMemoryBound(to: UInt8.self)
     if unsafe header.caplen <= UInt32(mbuf.pointee.data_length) {
       unsafe pcap_dump(target, &header, nfv_mbuf_data(mbuf))
     } else {
-      if Int(header.caplen) > scratch.count { scratch = [UInt8](repeating: 0, count: Int(header.caplen)) }
-      guard unsafe nfv_read(mbuf, 0, header.caplen, &scratch) else { return }
+      let scratch = unsafe state.pointee.scratch
+      guard unsafe nfv_read(mbuf, 0, header.caplen, scratch) else { return }
       unsafe pcap_dump(target, &header, scratch)
     }
-    if let file = unsafe pcap_dump_file(dumper), unsafe ferror(file) != 0 {
-      fail()
-      lost += 1
+    if unsafe ferror(pcap_dump_file(dumper)) != 0 {
+      unsafe state.pointee.failure = errno
+      unsafe state.pointee.lost += 1
     } else {
-      written += 1
+      unsafe state.pointee.written += 1
     }
   }
 
@@ -83,11 +99,11 @@ public final class CaptureWriter {
   public func close() -> [String] {
     guard !isClosed else { return [] }
     isClosed = true
-    if problem == nil, unsafe pcap_dump_flush(dumper) != 0 { fail() }
+    if unsafe state.pointee.failure == 0 && pcap_dump_flush(dumper) != 0 { unsafe state.pointee.failure = errno }
     unsafe pcap_dump_close(dumper)
     unsafe pcap_close(handle)
-    return problem.map { ["\(path): \($0); the file is incomplete (\(lost) packets are missing for certain)"] } ?? []
+    guard unsafe state.pointee.failure != 0 else { return [] }
+    let reason = unsafe String(cString: strerror(state.pointee.failure))
+    return ["\(path): \(reason); the file is incomplete (\(lost) packets are missing for certain)"]
   }
-
-  private func fail() { problem = unsafe String(cString: strerror(errno)) }
 }
