@@ -46,6 +46,7 @@ struct CaptureSpecification: PortSpecification {
   }
   var isTimed: Bool { input != nil }
   var isVirtual: Bool { true }
+  var resources: [String] { output.map { ["file \($0)"] } ?? [] }
   var receives: Bool { input != nil }
 
   static func read(_ settings: inout Settings) throws(ConfigurationError) -> any PortSpecification {
@@ -65,6 +66,7 @@ struct DeviceSpecification: PortSpecification {
   var options: EthernetDevice.Options
 
   var summary: String { "dpdk \(device)" }
+  var resources: [String] { ["device \(device.prefix { $0 != "," })"] }
   var allowsSeveralQueues: Bool { true }
   var needsPCI: Bool { device.contains(":") && !device.contains(",") && !device.hasPrefix("net_") }
 
@@ -93,6 +95,7 @@ struct PacketSocketSpecification: PortSpecification {
   var options: PacketSocketPort.Options
 
   var summary: String { "af_packet \(interface)" }
+  var resources: [String] { ["interface \(interface)"] }
   var allowsSeveralQueues: Bool { true }
 
   static func read(_ settings: inout Settings) throws(ConfigurationError) -> any PortSpecification {

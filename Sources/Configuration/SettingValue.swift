@@ -29,9 +29,14 @@ public protocol SettingValue {
 public struct SettingContext: Sendable {
   /// Folder of the pipeline's file, that file names are relative to.
   public var folder: String
+  /// Collects the elements that settings refer to, for the graph to look up.
+  public var references: ReferenceCollector?
 
   /// A context for files in `folder`.
-  public init(folder: String) { self.folder = folder }
+  public init(folder: String, references: ReferenceCollector? = nil) {
+    self.folder = folder
+    self.references = references
+  }
 }
 
 extension SettingValue {
@@ -185,7 +190,16 @@ public struct FileSetting: SettingValue, Hashable, Sendable {
   }
 }
 
-/// The name of another element of the graph.
+/// The elements that settings refer to. Filled while a file is read, by one thread.
+public final class ReferenceCollector: @unchecked Sendable {
+  /// Every reference, in the order they were read.
+  public internal(set) var references: [ElementReference] = []
+
+  /// None yet.
+  public init() {}
+}
+
+/// The name of another element of the graph; that there is one is checked when the graph is put together.
 public struct ElementReference: SettingValue, Hashable, Sendable {
   /// The name.
   public let name: String
@@ -203,5 +217,6 @@ public struct ElementReference: SettingValue, Hashable, Sendable {
   public init(setting node: YAMLNode, context: SettingContext) throws(ConfigurationError) {
     guard let text = node.scalar, !text.isEmpty else { throw Self.mismatch(node) }
     self.init(name: text, range: node.range)
+    context.references?.references.append(self)
   }
 }

@@ -86,7 +86,9 @@ public struct Settings {
   public mutating func take<T: SettingValue & Comparable>(
     _ key: String, in limits: ClosedRange<T>, _ help: String = "", shorthand: Bool = false
   ) throws(ConfigurationError) -> T {
+    let before = mistakes.count
     let value: T = try take(key, help, shorthand: shorthand)
+    guard mistakes.count == before else { return limits.lowerBound }
     return check(key, value, limits, shorthand: shorthand, otherwise: limits.lowerBound)
   }
 
