@@ -87,7 +87,7 @@ extension PipelineLoader {
           remedy(for: parameter.scalar ?? "", among: declared))
         continue
       }
-      inner.parameters.set(parameter.scalar ?? "", value)
+      inner.parameters.set(parameter.scalar ?? "", value, isFinal: true)
     }
     var inputs: [(name: String, alias: Int)] = []
     var outputs: [(name: String, alias: Int)] = []
