@@ -7,7 +7,7 @@ struct PipelineLoader {
   let elementKinds: [ElementKind]
   let portKinds: [PortKind]
   let rebinding: [PortBinding]?
-  let context: SettingContext
+  var context: SettingContext
   var replacing: Pipeline.PortReplacement?
   var diagnostics: [Diagnostic] = []
   var ports: [Pipeline.PortDeclaration] = []
@@ -256,6 +256,16 @@ struct PipelineLoader {
     for port in ports {
       if let queues = port.specification.queues, queues > 1, !port.specification.allowsSeveralQueues {
         error(port.range, "port '\(port.name)' cannot have \(queues) queues", "remove 'queues'")
+      }
+    }
+    var owners: [String: Pipeline.PortDeclaration] = [:]
+    for port in ports {
+      for resource in port.specification.resources {
+        if let first = owners.updateValue(port, forKey: resource) {
+          error(
+            port.range, "ports '\(first.name)' and '\(port.name)' both use \(resource)", "give each port its own",
+            notes: [.init(first.range, "the other port")])
+        }
       }
     }
     let used = Set(

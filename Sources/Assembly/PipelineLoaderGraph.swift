@@ -87,7 +87,7 @@ extension PipelineLoader {
           remedy(for: parameter.scalar ?? "", among: declared))
         continue
       }
-      inner.parameters.set(parameter.scalar ?? "", value)
+      inner.parameters.set(parameter.scalar ?? "", value, isFinal: true)
     }
     var inputs: [(name: String, alias: Int)] = []
     var outputs: [(name: String, alias: Int)] = []
@@ -112,6 +112,10 @@ extension PipelineLoader {
     if scope.prefix.isEmpty {
       for (index, port) in wiring.ports.enumerated() { scope.entries[port.name] = .port(index) }
     }
+    let references = ReferenceCollector()
+    let outer = context
+    context = SettingContext(folder: outer.folder, references: references)
+    defer { context = outer }
     for (key, raw) in mapping(node, "elements") {
       let name = key.scalar ?? ""
       guard checkName(key, "element") else { continue }
@@ -124,6 +128,11 @@ extension PipelineLoader {
         continue
       }
       scope.entries[name] = readElement(key, value, scope, subgraphs, depth: depth)
+    }
+    for reference in references.references where !reference.name.isEmpty && scope.entries[reference.name] == nil {
+      error(
+        reference.range, "nothing here is called '\(reference.name)'",
+        remedy(for: reference.name, among: scope.entries.keys.sorted()))
     }
   }
 

@@ -48,6 +48,7 @@ struct CaptureSpecification: PortSpecification {
   }
   var isTimed: Bool { options.input != nil && !options.isPaced }
   var isVirtual: Bool { !options.isPaced }
+  var resources: [String] { options.output.map { ["file \($0)"] } ?? [] }
   var receives: Bool { options.input != nil }
 
   static func read(_ settings: inout Settings) throws(ConfigurationError) -> any PortSpecification {
@@ -83,6 +84,7 @@ struct DeviceSpecification: PortSpecification {
   var options: EthernetDevice.Options
 
   var summary: String { "dpdk \(device)" }
+  var resources: [String] { ["device \(device.prefix { $0 != "," })"] }
   var allowsSeveralQueues: Bool { true }
   var needsPCI: Bool { device.contains(":") && !device.contains(",") && !device.hasPrefix("net_") }
 
@@ -111,6 +113,7 @@ struct PacketSocketSpecification: PortSpecification {
   var options: PacketSocketPort.Options
 
   var summary: String { "af_packet \(interface)" }
+  var resources: [String] { ["interface \(interface)"] }
   var allowsSeveralQueues: Bool { true }
 
   static func read(_ settings: inout Settings) throws(ConfigurationError) -> any PortSpecification {

@@ -15,6 +15,8 @@ public protocol PortSpecification: Sendable {
   var isVirtual: Bool { get }
   /// Whether packets can be received.
   var receives: Bool { get }
+  /// Devices and files that no other port may use.
+  var resources: [String] { get }
   /// Whether EAL has to look for PCI devices.
   var needsPCI: Bool { get }
 
@@ -28,6 +30,7 @@ extension PortSpecification {
   public var allowsSeveralQueues: Bool { false }
   public var isTimed: Bool { false }
   public var isVirtual: Bool { false }
+  public var resources: [String] { [] }
   public var receives: Bool { true }
   public var needsPCI: Bool { false }
 }

@@ -21,16 +21,17 @@ struct Check: ParsableCommand {
 struct DrawGraph: ParsableCommand {
   static let configuration = CommandConfiguration(commandName: "graph", abstract: "Draw the graph of a pipeline.")
 
-  enum Format: String, CaseIterable, ExpressibleByArgument { case text, dot }
+  enum Format: String, CaseIterable, ExpressibleByArgument { case text, dot, svg }
 
   @OptionGroup var pipeline: PipelineOptions
-  @Option(help: "text, or dot for Graphviz.") var format = Format.text
+  @Option(help: "text, dot for Graphviz, or svg.") var format = Format.text
 
   func run() throws {
     let graph = pipeline.load().graph
     switch format {
     case .text: Console.print(graph.drawing)
     case .dot: Console.print(graph.dot)
+    case .svg: Console.print(graph.svg)
     }
   }
 }

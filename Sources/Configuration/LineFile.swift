@@ -25,13 +25,10 @@ public enum LineFile {
     for raw in bytes.split(separator: 10, omittingEmptySubsequences: false) {
       number += 1
       if raw.isEmpty { continue }
-      let text = String(decoding: raw, as: UTF8.self)
-      let start = SourceRange(
-        start: SourcePosition(file: file.path, line: number, column: 1), length: text.count, text: text)
-      let words = split(text, start)
-      guard !words.isEmpty else { continue }
+      let line = Line(String(decoding: raw, as: UTF8.self), number, of: file.path)
+      guard !line.words.isEmpty else { continue }
       do throws(ConfigurationError) {
-        try body(Line(words: words, range: start))
+        try body(line)
       } catch {
         mistakes += error.diagnostics
         if mistakes.count >= 100 { break }
@@ -39,14 +36,29 @@ public enum LineFile {
     }
     if !mistakes.isEmpty { throw ConfigurationError(mistakes) }
   }
+}
 
-  private static func split(_ text: String, _ start: SourceRange) -> [(text: Substring, range: SourceRange)] {
-    let content = text.prefix { $0 != "#" }
-    var words: [(text: Substring, range: SourceRange)] = []
-    for word in content.split(whereSeparator: { $0 == " " || $0 == "\t" || $0 == "\r" }) {
-      let offset = text.distance(from: text.startIndex, to: word.startIndex)
-      words.append((word, start.part(offset: offset, length: word.count)))
+extension LineFile.Line {
+  // Route tables have a million lines: words are looked for in UTF-8, without finding characters first.
+  fileprivate init(_ text: String, _ number: Int, of file: String) {
+    let bytes = text.utf8
+    let isASCII = bytes.allSatisfy { $0 < 0x80 }
+    let start = SourcePosition(file: file, line: number, column: 1)
+    range = SourceRange(start: start, length: isASCII ? bytes.count : text.unicodeScalars.count, text: text)
+    words = []
+    var index = bytes.startIndex
+    while index < bytes.endIndex, bytes[index] != UInt8(ascii: "#") {
+      let end = bytes[index...].firstIndex { $0 == 0x20 || $0 == 0x09 || $0 == 0x0D || $0 == UInt8(ascii: "#") }
+      let word = text[index..<(end ?? bytes.endIndex)]
+      if !word.isEmpty {
+        let scalars = text.unicodeScalars
+        let offset =
+          isASCII
+          ? bytes.distance(from: bytes.startIndex, to: index) : scalars.distance(from: scalars.startIndex, to: index)
+        words.append((word, range.part(offset: offset, length: word.unicodeScalars.count)))
+      }
+      index = end ?? bytes.endIndex
+      if index < bytes.endIndex, bytes[index] != UInt8(ascii: "#") { index = bytes.index(after: index) }
     }
-    return words
   }
 }

@@ -33,26 +33,42 @@ public struct SettingRecord: Sendable {
 
   /// Members of a JSON Schema object for the value, as JSON text.
   public var jsonSchema: String {
-    let described = #""description": "\#(help.replacing("\"", with: "\\\""))""#
-    switch shape {
-    case .value: return "\(described), \(schema.jsonSchema)"
-    case .map: return #"\#(described), "type": "object", "additionalProperties": {\#(schema.jsonSchema)}"#
-    case .nested: return "\(described), \(Self.objectSchema(nested))"
-    case .list: return #"\#(described), "type": "array", "items": {\#(Self.objectSchema(nested))}"#
+    var described = #""description": \#(quoted(help))"#
+    if let defaultText { described += #", "x-default": \#(quoted(defaultText))"# }
+    return switch shape {
+    case .value: #"\#(described), "anyOf": [{\#(schema.jsonSchema)}, {\#(Self.parameterSchema)}]"#
+    case .map: #"\#(described), "type": "object", "additionalProperties": {\#(schema.jsonSchema)}"#
+    case .nested: "\(described), \(Self.objectSchema(nested))"
+    case .list:
+      #"\#(described), "anyOf": [{\#(Self.objectSchema(nested))}, "#
+        + #"{"type": "array", "items": {\#(Self.objectSchema(nested))}}]"#
     }
   }
 
+  /// Any value can be a parameter.
+  private static let parameterSchema = #""type": "string", "pattern": "\\$\\{""#
+
   /// Members of a JSON Schema object for a mapping with these settings.
   public static func objectSchema(_ records: [SettingRecord]) -> String {
-    let properties = records.map { #""\#($0.key)": {\#($0.jsonSchema)}"# }.joined(separator: ", ")
-    let required = records.filter(\.isRequired).map { "\"\($0.key)\"" }.joined(separator: ", ")
+    let properties = records.map { #"\#(quoted($0.key)): {\#($0.jsonSchema)}"# }.joined(separator: ", ")
+    let required = records.filter(\.isRequired).map { quoted($0.key) }.joined(separator: ", ")
     return #""type": "object", "additionalProperties": false, "properties": {\#(properties)}"#
       + (required.isEmpty ? "" : #", "required": [\#(required)]"#)
   }
 }
 
-extension String {
-  func replacing(_ character: Character, with text: String) -> String {
-    map { $0 == character ? text : String($0) }.joined()
+/// `text` as a string of JSON.
+func quoted(_ text: String) -> String {
+  var out = "\""
+  for scalar in text.unicodeScalars {
+    switch scalar {
+    case "\"", "\\": out += "\\\(scalar)"
+    case "\n": out += "\\n"
+    case _ where scalar.value < 0x20:
+      let digits = String(scalar.value, radix: 16)
+      out += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+    default: out.unicodeScalars.append(scalar)
+    }
   }
+  return out + "\""
 }

@@ -13,6 +13,13 @@ public struct ValueSchema: Sendable {
     self.example = example
     self.jsonSchema = jsonSchema
   }
+
+  /// The name as it stands behind "is not": with an article where it takes one.
+  var phrase: String {
+    if ["text", "yes or no", "TCP flags"].contains(name) || name.contains("|") { return name }
+    let takesAn = name.hasPrefix("IP") || name.first.map { "aeiouAEIOU".contains($0) } ?? false
+    return (takesAn ? "an " : "a ") + name
+  }
 }
 
 /// A type that settings can have.
@@ -21,6 +28,8 @@ public protocol SettingValue {
   static var schema: ValueSchema { get }
   /// Stands in for a value that is missing or wrong, until the mistake is reported.
   static var placeholder: Self { get }
+  /// The value as a configuration would have it.
+  var settingText: String { get }
   /// Reads a value; the error says what is expected.
   init(setting node: YAMLNode, context: SettingContext) throws(ConfigurationError)
 }
@@ -29,16 +38,23 @@ public protocol SettingValue {
 public struct SettingContext: Sendable {
   /// Folder of the pipeline's file, that file names are relative to.
   public var folder: String
+  /// Collects the elements that settings refer to, for the graph to look up.
+  public var references: ReferenceCollector?
 
   /// A context for files in `folder`.
-  public init(folder: String) { self.folder = folder }
+  public init(folder: String, references: ReferenceCollector? = nil) {
+    self.folder = folder
+    self.references = references
+  }
 }
 
 extension SettingValue {
+  /// What the type prints, which for Wire's types is what they read.
+  public var settingText: String { "\(self)" }
+
   /// The error for a node that is no such value.
-  static func mismatch(_ node: YAMLNode, detail: String? = nil) -> ConfigurationError {
-    let expected = "give \(schema.name), such as \(schema.example)"
-    return node.error("\(node.typeName) is no \(schema.name)\(detail.map { ": \($0)" } ?? "")", expected)
+  static func mismatch(_ node: YAMLNode) -> ConfigurationError {
+    node.error("\(node.typeName) is not \(schema.phrase)", "write it like \(schema.example)")
   }
 }
 
@@ -60,8 +76,11 @@ extension TextSetting where Self: LosslessStringConvertible {
 }
 
 extension String: SettingValue {
-  public static var schema: ValueSchema { ValueSchema("text", example: "some text") }
+  public static var schema: ValueSchema {
+    ValueSchema("text", example: "some text", jsonSchema: #""type": ["string", "number", "boolean"]"#)
+  }
   public static var placeholder: String { "" }
+  public var settingText: String { isEmpty ? "''" : self }
   public init(setting node: YAMLNode, context: SettingContext) throws(ConfigurationError) {
     guard let text = node.scalar, !node.isNull else { throw Self.mismatch(node) }
     self = text
@@ -69,8 +88,12 @@ extension String: SettingValue {
 }
 
 extension Bool: TextSetting {
-  public static var schema: ValueSchema { ValueSchema("yes or no", example: "yes", jsonSchema: #""type": "boolean""#) }
+  public static var schema: ValueSchema {
+    ValueSchema(
+      "yes or no", example: "yes", jsonSchema: #""enum": [true, false, "yes", "no", "on", "off"]"#)
+  }
   public static var placeholder: Bool { false }
+  public var settingText: String { self ? "yes" : "no" }
   public init?(settingText text: String) {
     switch text.lowercased() {
     case "true", "yes", "on": self = true
@@ -82,21 +105,41 @@ extension Bool: TextSetting {
 
 extension SettingValue where Self: FixedWidthInteger {
   public static var schema: ValueSchema {
-    ValueSchema("number from \(Self.min) to \(Self.max)", example: "8", jsonSchema: #""type": "integer""#)
+    ValueSchema(
+      "number from \(Self.min) to \(Self.max)", example: "8",
+      jsonSchema: integerSchema(#", "minimum": \#(Self.min), "maximum": \#(Self.max)"#))
   }
   public static var placeholder: Self { 1 }
   public init(setting node: YAMLNode, context: SettingContext) throws(ConfigurationError) {
-    guard let text = node.scalar else { throw Self.mismatch(node) }
-    let digits = text.filter { $0 != "_" }
-    let value = digits.hasPrefix("0x") ? Self(digits.dropFirst(2), radix: 16) : Self(digits)
-    guard let value else { throw Self.mismatch(node) }
+    guard let text = node.scalar, let value = Self(numeral: text) else { throw Self.mismatch(node) }
     self = value
+  }
+
+  /// Decimal, or hexadecimal behind "0x", with `_` between digits. "010" is refused: YAML 1.1 takes it for 8.
+  private init?(numeral text: String) {
+    let isNegative = text.hasPrefix("-")
+    let isHexadecimal = text.dropFirst(isNegative ? 1 : 0).hasPrefix("0x")
+    let digits = text.utf8.dropFirst((isNegative ? 1 : 0) + (isHexadecimal ? 2 : 0))
+    let underscore = UInt8(ascii: "_")
+    guard let first = digits.first, first != underscore, digits.last != underscore, digits.count <= 80,
+      first != UInt8(ascii: "0") || digits.count == 1 || isHexadecimal
+    else { return nil }
+    let numeral = String(decoding: digits.filter { $0 != underscore }, as: UTF8.self)
+    guard numeral.utf8.allSatisfy({ $0 != UInt8(ascii: "+") && $0 != UInt8(ascii: "-") }) else { return nil }
+    self.init((isNegative ? "-" : "") + numeral, radix: isHexadecimal ? 16 : 10)
   }
 }
 
-extension Int: SettingValue {
-  public static var schema: ValueSchema { ValueSchema("whole number", example: "8", jsonSchema: #""type": "integer""#) }
+private func integerSchema(_ limits: String = "") -> String {
+  #""anyOf": [{"type": "integer"\#(limits)}, {"type": "string", "pattern": "^-?(0x[0-9A-Fa-f_]+|[0-9_]+)$"}]"#
 }
+
+extension Int: SettingValue {
+  public static var schema: ValueSchema { ValueSchema("whole number", example: "8", jsonSchema: integerSchema()) }
+}
+extension Int8: SettingValue {}
+extension Int16: SettingValue {}
+extension Int32: SettingValue {}
 extension Int64: SettingValue {}
 extension UInt: SettingValue {}
 extension UInt8: SettingValue {}
@@ -107,6 +150,7 @@ extension UInt64: SettingValue {}
 extension Double: TextSetting {
   public static var schema: ValueSchema { ValueSchema("number", example: "0.5", jsonSchema: #""type": "number""#) }
   public static var placeholder: Double { 1 }
+  public var settingText: String { self == rounded() && magnitude < 1e15 ? String(Int(self)) : "\(self)" }
   public init?(settingText text: String) {
     guard let value = Double(text), value.isFinite else { return nil }
     self = value
@@ -117,10 +161,11 @@ extension Array: SettingValue where Element: SettingValue {
   public static var schema: ValueSchema {
     let one = Element.schema
     return ValueSchema(
-      "list of \(one.name)", example: "[\(one.example)]", jsonSchema: #""type": "array", "items": {\#(one.jsonSchema)}"#
-    )
+      "list of \(one.name)", example: "[\(one.example)]",
+      jsonSchema: #""anyOf": [{\#(one.jsonSchema)}, {"type": "array", "items": {\#(one.jsonSchema)}}]"#)
   }
   public static var placeholder: [Element] { [] }
+  public var settingText: String { "[" + map(\.settingText).joined(separator: ", ") + "]" }
   public init(setting node: YAMLNode, context: SettingContext) throws(ConfigurationError) {
     // One value stands for a list of one.
     guard let members = node.sequence else {
@@ -150,14 +195,17 @@ extension SettingChoice {
     let words = allCases.map(\.rawValue)
     return ValueSchema(
       words.joined(separator: " | "), example: words[0],
-      jsonSchema: #""enum": [\#(words.map { "\"\($0)\"" }.joined(separator: ", "))]"#)
+      jsonSchema: #""enum": [\#(words.map { quoted($0) }.joined(separator: ", "))]"#)
   }
-  public static var placeholder: Self { allCases.first! }
+  public static var placeholder: Self { allCases[allCases.startIndex] }
+  public var settingText: String { rawValue }
   public init(setting node: YAMLNode, context: SettingContext) throws(ConfigurationError) {
     let words = Self.allCases.map(\.rawValue)
     guard let text = node.scalar else { throw Self.mismatch(node) }
     guard let value = Self(rawValue: text) else {
-      throw node.error("\(node.typeName) is none of \(words.joined(separator: ", "))", remedy(for: text, among: words))
+      let meant = didYouMean(text, among: words).map { "did you mean '\($0)'?" }
+      throw node.error(
+        "\(node.typeName) is none of \(words.joined(separator: ", "))", meant ?? "write it like \(words[0])")
     }
     self = value
   }
@@ -177,6 +225,7 @@ public struct FileSetting: SettingValue, Hashable, Sendable {
   }
 
   public static var schema: ValueSchema { ValueSchema("file", example: "routes.txt") }
+  public var settingText: String { path }
   public static var placeholder: FileSetting { FileSetting(path: "/dev/null") }
   public init(setting node: YAMLNode, context: SettingContext) throws(ConfigurationError) {
     guard let text = node.scalar, !text.isEmpty else { throw Self.mismatch(node) }
@@ -185,7 +234,16 @@ public struct FileSetting: SettingValue, Hashable, Sendable {
   }
 }
 
-/// The name of another element of the graph.
+/// The elements that settings refer to. Filled while a file is read, by one thread.
+public final class ReferenceCollector: @unchecked Sendable {
+  /// Every reference, in the order they were read.
+  public internal(set) var references: [ElementReference] = []
+
+  /// None yet.
+  public init() {}
+}
+
+/// The name of another element of the graph; that there is one is checked when the graph is put together.
 public struct ElementReference: SettingValue, Hashable, Sendable {
   /// The name.
   public let name: String
@@ -193,6 +251,7 @@ public struct ElementReference: SettingValue, Hashable, Sendable {
   public let range: SourceRange?
 
   public static var schema: ValueSchema { ValueSchema("element", example: "nat") }
+  public var settingText: String { name }
   public static var placeholder: ElementReference { ElementReference(name: "", range: nil) }
 
   init(name: String, range: SourceRange?) {
@@ -203,5 +262,6 @@ public struct ElementReference: SettingValue, Hashable, Sendable {
   public init(setting node: YAMLNode, context: SettingContext) throws(ConfigurationError) {
     guard let text = node.scalar, !text.isEmpty else { throw Self.mismatch(node) }
     self.init(name: text, range: node.range)
+    context.references?.references.append(self)
   }
 }

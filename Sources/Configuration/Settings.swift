@@ -25,6 +25,8 @@ public struct Settings {
   /// Settings that were taken, when probing.
   public private(set) var records: [SettingRecord] = []
   private var mistakes: [Diagnostic] = []
+  /// Settings that should have been given; beside the point when the whole is no mapping.
+  private var missing: [Diagnostic] = []
   /// What looks wrong but is allowed.
   public private(set) var warnings: [Diagnostic] = []
 
@@ -63,12 +65,7 @@ public struct Settings {
   ) throws(ConfigurationError) -> T {
     record(key, T.schema, help, required: true, shorthand: shorthand)
     guard let node = node(key, shorthand: shorthand) else {
-      if !isProbe {
-        mistakes.append(
-          Diagnostic(
-            .error, range, "'\(key)' is missing", remedy: "give \(T.schema.name), such as '\(key): \(T.schema.example)'"
-          ))
-      }
+      noteMissing(key, "add '\(key): \(T.schema.example)'")
       return T.placeholder
     }
     return read(node) ?? T.placeholder
@@ -78,7 +75,7 @@ public struct Settings {
   public mutating func take<T: SettingValue>(
     _ key: String, default value: T, _ help: String = "", shorthand: Bool = false
   ) throws(ConfigurationError) -> T {
-    record(key, T.schema, help, defaultText: "\(value)", shorthand: shorthand)
+    record(key, T.schema, help, defaultText: value.settingText, shorthand: shorthand)
     return node(key, shorthand: shorthand).flatMap { read($0) } ?? value
   }
 
@@ -86,7 +83,9 @@ public struct Settings {
   public mutating func take<T: SettingValue & Comparable>(
     _ key: String, in limits: ClosedRange<T>, _ help: String = "", shorthand: Bool = false
   ) throws(ConfigurationError) -> T {
+    let before = mistakes.count
     let value: T = try take(key, help, shorthand: shorthand)
+    guard mistakes.count == before else { return limits.lowerBound }
     return check(key, value, limits, shorthand: shorthand, otherwise: limits.lowerBound)
   }
 
@@ -107,6 +106,15 @@ public struct Settings {
     return node(key, shorthand: shorthand).flatMap { read($0) }
   }
 
+  /// Takes a setting within a range that may be left out.
+  public mutating func takeIfPresent<T: SettingValue & Comparable>(
+    _ key: String, as type: T.Type = T.self, in limits: ClosedRange<T>, _ help: String = "", shorthand: Bool = false
+  ) throws(ConfigurationError) -> T? {
+    let value: T? = try takeIfPresent(key, help, shorthand: shorthand)
+    if isProbe { _ = check(key, limits.lowerBound, limits, shorthand: shorthand, otherwise: limits.lowerBound) }
+    return value.map { check(key, $0, limits, shorthand: shorthand, otherwise: limits.lowerBound) }
+  }
+
   // MARK: Mappings
 
   /// Takes a nested mapping that may be left out.
@@ -125,9 +133,7 @@ public struct Settings {
   ) throws(ConfigurationError) -> [T] {
     recordNested(key, help, .list, required: required, shorthand: shorthand, body)
     guard let node = node(key, shorthand: shorthand) else {
-      if required && !isProbe {
-        mistakes.append(Diagnostic(.error, range, "'\(key)' is missing", remedy: "give a list of mappings"))
-      }
+      if required { noteMissing(key, "add '\(key):' and under it '- name: value'") }
       return []
     }
     return (node.sequence ?? [node]).compactMap { readNested($0, body) }
@@ -139,14 +145,12 @@ public struct Settings {
   ) throws(ConfigurationError) -> [MapEntry<T>] {
     record(key, T.schema, help, required: required, shape: .map, shorthand: shorthand)
     guard let node = node(key, shorthand: shorthand) else {
-      if required && !isProbe {
-        mistakes.append(
-          Diagnostic(.error, range, "'\(key)' is missing", remedy: "give a mapping of names to \(T.schema.name)"))
-      }
+      if required { noteMissing(key, "add '\(key):' and under it 'name: \(T.schema.example)'") }
       return []
     }
     guard let entries = node.mapping else {
-      mistakes += node.error("\(node.typeName) is no mapping", "write '\(key):' and under it 'name: value'").diagnostics
+      mistakes +=
+        node.error("\(node.typeName) is not a mapping", "write '\(key):' and under it 'name: value'").diagnostics
       return []
     }
     return entries.compactMap { entry in
@@ -188,17 +192,25 @@ public struct Settings {
   /// carries those instead: the element looked at stand-ins.
   public func fail(_ key: String?, _ message: String, remedy: String) -> ConfigurationError {
     let found = [Diagnostic(.error, range(of: key), message, remedy: remedy)]
-    return ConfigurationError(mistakes.isEmpty ? found : mistakes + leftovers)
+    return ConfigurationError(isWrong ? mistakes + missing + leftovers : found)
   }
 
-  /// Notes a mistake and goes on.
+  /// Notes a mistake and goes on; at a value that is wrong already it says nothing more.
   public mutating func reject(_ range: SourceRange?, _ message: String, remedy: String) {
-    if !isProbe { mistakes.append(Diagnostic(.error, range ?? self.range, message, remedy: remedy)) }
+    let place = range ?? self.range
+    guard !isProbe, !(mistakes + missing).contains(where: { $0.range == place }) else { return }
+    mistakes.append(Diagnostic(.error, place, message, remedy: remedy))
   }
 
   /// Notes mistakes and goes on.
   public mutating func reject(_ error: ConfigurationError) {
     if !isProbe { mistakes += error.diagnostics }
+  }
+
+  private var isWrong: Bool { !mistakes.isEmpty || !missing.isEmpty }
+
+  private mutating func noteMissing(_ key: String, _ remedy: String) {
+    if !isProbe { missing.append(Diagnostic(.error, range, "'\(key)' is missing", remedy: remedy)) }
   }
 
   /// Notes something that looks wrong but is allowed.
@@ -208,6 +220,8 @@ public struct Settings {
 
   /// Throws every mistake found, keys that nobody took among them.
   public mutating func finish() throws(ConfigurationError) {
+    if shorthand == nil || shorthandTaken { mistakes += missing }
+    missing = []
     mistakes += leftovers
     if !mistakes.isEmpty { throw ConfigurationError(mistakes) }
   }
@@ -267,7 +281,7 @@ public struct Settings {
     _ node: YAMLNode, _ body: (inout Settings) throws(ConfigurationError) -> T
   ) -> T? {
     guard node.mapping != nil else {
-      mistakes += node.error("\(node.typeName) is no mapping", "write 'key: value'").diagnostics
+      mistakes += node.error("\(node.typeName) is not a mapping", "write 'key: value'").diagnostics
       return nil
     }
     var nested = Settings(node, range: node.range, context: context, store: store)
@@ -286,7 +300,9 @@ public struct Settings {
     _ key: String, _ value: T, _ limits: ClosedRange<T>, shorthand: Bool, otherwise: T
   ) -> T {
     if isProbe {
-      if !records.isEmpty { records[records.count - 1].range = "\(limits.lowerBound) to \(limits.upperBound)" }
+      if !records.isEmpty {
+        records[records.count - 1].range = "\(limits.lowerBound.settingText) to \(limits.upperBound.settingText)"
+      }
       return otherwise
     }
     guard !limits.contains(value),
@@ -294,8 +310,8 @@ public struct Settings {
     else { return limits.contains(value) ? value : otherwise }
     mistakes.append(
       Diagnostic(
-        .error, range(of: key), "'\(key)' is \(value), which is out of range",
-        remedy: "give \(limits.lowerBound) to \(limits.upperBound)"))
+        .error, range(of: key), "'\(key)' is \(value.settingText), which is out of range",
+        remedy: "give \(limits.lowerBound.settingText) to \(limits.upperBound.settingText)"))
     return otherwise
   }
 

@@ -20,9 +20,20 @@ extension IPAddress: TextSetting {
   public static var placeholder: IPAddress { .v4(.placeholder) }
 }
 
+/// Words that may be nothing but digits, which editors take for numbers.
+private let numberOrText = #""type": ["string", "integer"]"#
+
 /// The error for text that is nearly a prefix: which part is wrong.
-private func mismatch<T: SettingValue>(_ node: YAMLNode, _ type: T.Type, _ error: PrefixError) -> ConfigurationError {
-  T.mismatch(node, detail: "\(error)")
+private func mismatch<T: SettingValue>(
+  _ node: YAMLNode, _ type: T.Type, _ error: PrefixError, lengths: String
+) -> ConfigurationError {
+  switch error {
+  case .notAnAddress: T.mismatch(node)
+  case .lengthOutOfRange: node.error("\(node.typeName) has no valid length", "write \(lengths) behind the '/'")
+  case .hostBitsSet(let prefix):
+    node.error(
+      "\(node.typeName) has bits set behind its length", "write \(prefix), or the address alone for just that one")
+  }
 }
 
 extension IPv4Prefix: SettingValue {
@@ -32,7 +43,7 @@ extension IPv4Prefix: SettingValue {
     do throws(PrefixError) {
       try self.init(parsing: node.scalar ?? "")
     } catch {
-      throw Configuration.mismatch(node, Self.self, error)
+      throw Configuration.mismatch(node, Self.self, error, lengths: "0 to 32")
     }
   }
 }
@@ -44,7 +55,7 @@ extension IPv6Prefix: SettingValue {
     do throws(PrefixError) {
       try self.init(parsing: node.scalar ?? "")
     } catch {
-      throw Configuration.mismatch(node, Self.self, error)
+      throw Configuration.mismatch(node, Self.self, error, lengths: "0 to 128")
     }
   }
 }
@@ -56,28 +67,32 @@ extension IPPrefix: SettingValue {
     do throws(PrefixError) {
       try self.init(parsing: node.scalar ?? "")
     } catch {
-      throw Configuration.mismatch(node, Self.self, error)
+      throw Configuration.mismatch(node, Self.self, error, lengths: "0 to 32 (IPv4) or 0 to 128 (IPv6)")
     }
   }
 }
 
 extension IPProtocol: TextSetting {
-  public static var schema: ValueSchema { ValueSchema("IP protocol", example: "udp") }
+  public static var schema: ValueSchema { ValueSchema("IP protocol", example: "udp", jsonSchema: numberOrText) }
   public static var placeholder: IPProtocol { IPProtocol(rawValue: 17) }
 }
 
 extension EtherType: TextSetting {
-  public static var schema: ValueSchema { ValueSchema("EtherType", example: "ipv4") }
+  public static var schema: ValueSchema { ValueSchema("EtherType", example: "ipv4", jsonSchema: numberOrText) }
   public static var placeholder: EtherType { .ipv4 }
 }
 
 extension VLANIdentifier: TextSetting {
-  public static var schema: ValueSchema { ValueSchema("VLAN identifier from 0 to 4095", example: "100") }
+  public static var schema: ValueSchema {
+    ValueSchema("VLAN identifier from 0 to 4095", example: "100", jsonSchema: numberOrText)
+  }
   public static var placeholder: VLANIdentifier { VLANIdentifier(tagControl: 1) }
 }
 
 extension PortRange: TextSetting {
-  public static var schema: ValueSchema { ValueSchema("port or range of ports", example: "1024-65535") }
+  public static var schema: ValueSchema {
+    ValueSchema("port or range of ports", example: "1024-65535", jsonSchema: numberOrText)
+  }
   public static var placeholder: PortRange { .all }
 }
 
@@ -87,12 +102,12 @@ extension TCPFlags: TextSetting {
 }
 
 extension DSCP: TextSetting {
-  public static var schema: ValueSchema { ValueSchema("DSCP", example: "ef") }
+  public static var schema: ValueSchema { ValueSchema("DSCP", example: "ef", jsonSchema: numberOrText) }
   public static var placeholder: DSCP { .default }
 }
 
 extension DataSize: TextSetting {
-  public static var schema: ValueSchema { ValueSchema("size", example: "64KiB") }
+  public static var schema: ValueSchema { ValueSchema("size", example: "64KiB", jsonSchema: numberOrText) }
   public static var placeholder: DataSize { DataSize(bytes: 1) }
 }
 
@@ -107,8 +122,9 @@ extension PacketRate: TextSetting {
 }
 
 extension Duration: TextSetting {
-  public static var schema: ValueSchema { ValueSchema("duration", example: "300s") }
+  public static var schema: ValueSchema { ValueSchema("duration", example: "300s", jsonSchema: numberOrText) }
   public static var placeholder: Duration { .seconds(1) }
+  public var settingText: String { compactText }
   public init?(settingText text: String) {
     guard let value = Duration(parsing: text) else { return nil }
     self = value

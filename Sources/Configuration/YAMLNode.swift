@@ -37,6 +37,15 @@ public struct YAMLNode: Sendable {
   /// The value at a key of a mapping.
   public subscript(key: String) -> YAMLNode? { mapping?.first { $0.key.scalar == key }?.value }
 
+  /// How many nodes it consists of, itself included.
+  public var count: Int {
+    switch kind {
+    case .scalar: 1
+    case .sequence(let members): members.reduce(1) { $0 + $1.count }
+    case .mapping(let members): members.reduce(1) { $0 + $1.key.count + $1.value.count }
+    }
+  }
+
   /// What it is, for messages.
   public var typeName: String {
     switch kind {
@@ -46,10 +55,14 @@ public struct YAMLNode: Sendable {
     }
   }
 
-  /// The stretch of `length` characters at `offset` in a scalar's text.
+  /// The stretch of `length` scalars at `offset` in a scalar's text; the whole node where the file does not have the
+  /// text in one piece, as in a block or behind escapes.
   public func part(offset: Int, length: Int) -> SourceRange {
-    if case .scalar(_, let isPlain) = kind { return range.part(offset: offset + (isPlain ? 0 : 1), length: length) }
-    return range
+    guard case .scalar(let text, let isPlain) = kind else { return range }
+    let quote = isPlain ? 0 : 1
+    let rest = range.text.unicodeScalars.dropFirst(range.start.column - 1 + quote)
+    guard rest.starts(with: text.unicodeScalars) else { return range }
+    return range.part(offset: offset + quote, length: length)
   }
 
   /// A mistake at this node.

@@ -181,6 +181,9 @@ public struct Packet: ~Copyable {
     }
   }
 
+  /// Replaces the whole contents, as `replaceBytes(with:)` of a span does.
+  public mutating func replaceBytes(with contents: [UInt8]) -> Bool { unsafe replaceBytes(with: contents.span.bytes) }
+
   /// Has the next look at a header parse the frame anew; for elements that change by a header view what follows it.
   @inlinable
   public mutating func forgetHeaders() { unsafe mbuf.pointee.parsed = 0 }

@@ -31,7 +31,7 @@ private struct Obey: Element, ~Copyable {
         return .forward(.third)
       default:
         if var new = context.allocate() {
-          _ = new.replaceBytes(with: [UInt8](repeating: 9, count: 60).span.bytes)
+          _ = new.replaceBytes(with: [UInt8](repeating: 9, count: 60))
           emitter.emit(new, to: .second)
         }
         return .drop(.unsupported)

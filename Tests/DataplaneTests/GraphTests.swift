@@ -53,7 +53,7 @@ private struct RandomGraph {
 }
 
 @Suite struct GraphTests {
-  @Test(arguments: UInt64(1)...40) func randomGraphsDoNotDependOnTheBatchSize(seed: UInt64) throws {
+  @Test(arguments: UInt64(1)...24) func randomGraphsDoNotDependOnTheBatchSize(seed: UInt64) throws {
     struct Transcript: Equatable {
       var sent: [[SentPacket]]
       var counters: [[UInt64]]

@@ -128,7 +128,7 @@ private let tcp = Frame.ethernet().vlan(5).ipv4(from: "10.0.0.1", to: "192.0.2.1
       for count in [0, 1, 60, 2048, 2049, 9000, 65_535] {
         var packet = pool.packet(tcp.split(at: 20))
         let contents = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7) }
-        let replaced = packet.replaceBytes(with: contents.span.bytes)
+        let replaced = packet.replaceBytes(with: contents)
         #expect(replaced)
         #expect(packet.copyBytes() == contents)
         #expect(packet.isIPv4 == false)
@@ -141,7 +141,7 @@ private let tcp = Frame.ethernet().vlan(5).ipv4(from: "10.0.0.1", to: "192.0.2.1
     try withTestPool(packets: 16) { pool in
       for count in [65_536, 40_000] {
         var packet = pool.packet(tcp)
-        let replaced = packet.replaceBytes(with: [UInt8](repeating: 1, count: count).span.bytes)
+        let replaced = packet.replaceBytes(with: [UInt8](repeating: 1, count: count))
         #expect(!replaced)
         #expect(packet.length == 0)
         #expect(packet.segmentCount == 1)
@@ -194,7 +194,7 @@ private let tcp = Frame.ethernet().vlan(5).ipv4(from: "10.0.0.1", to: "192.0.2.1
       ("insert", { packet in _ = packet.insert(4, at: 12) }),
       ("remove", { packet in _ = packet.remove(4, at: 12) }),
       ("truncate", { packet in packet.truncate(to: 20) }),
-      ("replaceBytes", { packet in _ = packet.replaceBytes(with: [UInt8](repeating: 3, count: 100).span.bytes) }),
+      ("replaceBytes", { packet in _ = packet.replaceBytes(with: [UInt8](repeating: 3, count: 100)) }),
     ]
     for (name, write) in writes {
       for frame in [tcp, tcp.split(at: 40), tcp.split(at: 8, 60)] {
@@ -256,7 +256,7 @@ private let tcp = Frame.ethernet().vlan(5).ipv4(from: "10.0.0.1", to: "192.0.2.1
     try withTestPool { pool in
       let original = pool.packet(Frame())
       var clone = pool.clone(original)
-      let filled = clone.replaceBytes(with: [UInt8](1...3).span.bytes)
+      let filled = clone.replaceBytes(with: [UInt8](1...3))
       #expect(filled)
       #expect(clone.copyBytes() == [1, 2, 3])
       #expect(original.length == 0)
@@ -328,7 +328,7 @@ private let tcp = Frame.ethernet().vlan(5).ipv4(from: "10.0.0.1", to: "192.0.2.1
       for _ in 0..<500 {
         var packet = pool.packet(generator.next(.none))
         let had = Dissection(packet.copyBytes()).problems.filter { $0.contains("header checksum") }
-        if var ip = packet.mutableIPv4 {
+        if let ip = packet.mutableIPv4 {
           switch generator.number(below: 5) {
           case 0: ip.decrementTimeToLive()
           case 1: ip.setTimeToLive(UInt8(generator.number(below: 256)))

@@ -1,4 +1,4 @@
-public import Dataplane
+import Dataplane
 
 /// Frames from a seed: sound ones of many shapes, damaged ones, ones that are cut short, and noise. Addresses and ports
 /// come from small sets, so that flows repeat. The same seed gives the same frames.
