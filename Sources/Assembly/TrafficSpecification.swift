@@ -16,7 +16,8 @@ public struct TrafficSpecification: PortSpecification {
   }
 
   public var summary: String {
-    let sizes = Set(profile.sizes).count == 1 ? "\(profile.sizes[0]) B" : "IMIX"
+    let lengths = profile.sizes.map { max($0, profile.headerLength) }
+    let sizes = Set(lengths).count == 1 ? "\(lengths[0]) B" : "IMIX"
     return "traffic \(sizes), \(profile.flows) \(profile.flows == 1 ? "flow" : "flows")"
   }
   public var allowsSeveralQueues: Bool { true }
@@ -35,7 +36,8 @@ public struct TrafficSpecification: PortSpecification {
 
   static func read(_ settings: inout Settings) throws(ConfigurationError) -> any PortSpecification {
     var profile = TrafficProfile()
-    let size: Int? = try settings.takeIfPresent("size", "frame length in bytes without the FCS, 60 when left out")
+    let size: Int? = try settings.takeIfPresent(
+      "size", "frame length in bytes without the FCS; the shortest there is when left out")
     if try settings.take("imix", default: false, "lengths 60, 590 and 1514 in the proportions 7 : 4 : 1") {
       profile.sizes = imix
     } else if let size {

@@ -91,3 +91,9 @@ uint16_t nfv_traffic_receive(nfv_traffic *traffic, nfv_mbuf **mbufs, uint16_t co
   *bytes += sum;
   return count;
 }
+
+void nfv_traffic_skip(nfv_traffic *traffic) {
+  traffic->next_flow += traffic->stride;
+  if (traffic->next_flow >= traffic->flows) traffic->next_flow = traffic->first_flow;
+  if (++traffic->pattern_next == traffic->pattern_length) traffic->pattern_next = 0;
+}

@@ -23,7 +23,7 @@ struct Bench: ParsableCommand {
 
   @OptionGroup var pipeline: PipelineOptions
   @Option(help: "Seconds to measure.") var seconds = 3.0
-  @Option(help: "Frame length in bytes without the FCS.") var size = 60
+  @Option(help: "Frame length in bytes without the FCS; the shortest there is when left out.") var size: Int?
   @Flag(help: "Frame lengths 60, 590 and 1514 in the proportions 7 : 4 : 1.") var imix = false
   @Option(help: "Flows, one packet each in turn.") var flows = 65_536
   @Option(name: .customLong("protocol"), help: "udp, tcp or icmp.") var transport = Transport.udp
@@ -34,12 +34,23 @@ struct Bench: ParsableCommand {
   @Option(name: .customLong("port"), help: "Receive on this port only; may be repeated.") var ports: [String] = []
   @Flag(help: "Print JSON.") var json = false
 
+  func validate() throws {
+    guard (0.1...86_400).contains(seconds) else { throw ValidationError("--seconds takes 0.1 to 86400") }
+    if let batchSize, !(1...256).contains(batchSize) { throw ValidationError("--batch takes 1 to 256") }
+  }
+
   func run() throws {
     let profile = try profile()
     let wanted = ports
+    var receiving: [String] = []
     let loaded = pipeline.load { name, described in
+      if described.receives { receiving.append(name) }
       guard described.receives, wanted.isEmpty || wanted.contains(name) else { return PortKind.sink }
       return TrafficSpecification(profile)
+    }
+    if let unknown = wanted.first(where: { !receiving.contains($0) }) {
+      throw ValidationError(
+        "the pipeline receives on no port '\(unknown)'; --port takes \(receiving.joined(separator: ", "))")
     }
     var measured = loaded
     measured.runtime.workers = 1
@@ -47,7 +58,7 @@ struct Bench: ParsableCommand {
     var options = Runner.Options()
     options.eal = pipeline.ealArguments
     options.batchSize = batchSize
-    options.duration = UInt64(max(seconds, 0.1) * 1e9)
+    options.duration = UInt64(seconds * 1e9)
     let stop = StopFlag()
     let outcome: Runner.Outcome
     do throws(RunError) {
@@ -68,7 +79,7 @@ struct Bench: ParsableCommand {
     var profile = TrafficProfile()
     profile.hasChecksum = false
     profile.flows = flows
-    profile.sizes = imix ? TrafficSpecification.imix : [size]
+    profile.sizes = imix ? TrafficSpecification.imix : [size ?? 60]
     profile.transport = IPProtocol(rawValue: transport.number)
     guard let from = IPPrefix(source), let to = IPPrefix(destination) else {
       throw ValidationError("--source and --destination take prefixes")
@@ -77,7 +88,7 @@ struct Bench: ParsableCommand {
     profile.destination = to
     if case .v6 = to { profile.version = 6 }
     let least = max(profile.headerLength, 60)
-    guard (least...9216).contains(size), (1...16_777_216).contains(flows) else {
+    guard size.map((least...9216).contains) ?? true, (1...16_777_216).contains(flows) else {
       throw ValidationError("--size takes \(least) to 9216, --flows 1 to 16777216")
     }
     if case .v4 = from, profile.version == 6 {

@@ -82,9 +82,13 @@ struct Run: ParsableCommand {
   @Flag(help: "Print a report every second.")
   var status = false
 
+  func validate() throws {
+    guard duration.map((0...1e9).contains) ?? true else { throw ValidationError("--duration takes 0 to 1000000000") }
+  }
+
   func run() throws {
     running.carryOut(
-      pipeline.load(), eal: pipeline.ealArguments, duration: duration.map { UInt64(max($0, 0) * 1e9) }, status: status)
+      pipeline.load(), eal: pipeline.ealArguments, duration: duration.map { UInt64($0 * 1e9) }, status: status)
   }
 }
 

@@ -76,6 +76,11 @@ import Testing
     ("lan: { dpdk: net_null0, queues: 0 }", "2:42: 0 queues; give 1 to 64"),
     ("lan: { traffic: { size: 20 } }", "2:34: frames of 20 bytes; give 60 to 9216"),
     ("lan: { traffic: { version: 5 } }", "2:37: 5 is no IP version; give 4 or 6"),
+    ("lan: { traffic: { version: 6, size: 60 } }", "2:46: frames of 60 bytes; give 62 to 9216"),
+    (
+      "lan: { traffic: { version: 6, source: 10.0.0.0/8 } }",
+      "2:48: 'source' is IPv4, the traffic IPv6; set 'version: 4'"
+    ),
   ]
 
   @Test(arguments: ports.indices) func refusesAPort(index: Int) {

@@ -205,6 +205,132 @@ private func queues(
     }
   }
 
+  /// Several queues together keep the rate of one.
+  @Test(arguments: [2, 3, 7]) func queuesShareTheRate(count: Int) throws {
+    var profile = TrafficProfile()
+    profile.rate = .packets(7_000_000)
+    profile.count = 1000
+    try withTestPool { pool in
+      let whole = play(try queues(pool, profile, start: 5)[0]).map(\.time)
+      let parts = try queues(pool, profile, count: count, start: 5).flatMap { play($0).map(\.time) }
+      #expect(parts.sorted() == whole)
+      profile.rate = .bits(480_000)
+      for queue in try queues(pool, profile, count: count) {
+        let times = play(queue).map(\.time)
+        #expect(times == times.indices.map { UInt64($0 * count) * 1_000_000 })
+      }
+    }
+  }
+
+  /// Days later, packets are still due to the nanosecond.
+  @Test(arguments: [UInt64(3), 7_000_000, 14_880_952]) func ratesDoNotDrift(rate: UInt64) throws {
+    var profile = TrafficProfile()
+    profile.rate = .packets(rate)
+    try withTestPool { pool in
+      let queue = try queues(pool, profile)[0]
+      var wrong = 0
+      for number in UInt64(0)..<300_000 {
+        if queue.nextArrival?.nanoseconds != number * 1_000_000_000 / rate { wrong += 1 }
+        if !queue.skip() { wrong += 1 }
+      }
+      #expect(wrong == 0)
+    }
+  }
+
+  /// What does not fit into the shortest frame makes it longer.
+  @Test(arguments: [UInt8(17), 6, 1]) func shortestFramesHoldTheHeaders(transport: UInt8) throws {
+    for (version, vlan) in [(4, nil), (4, VLANIdentifier(rawValue: 7)), (6, nil), (6, VLANIdentifier(rawValue: 7))] {
+      var profile = TrafficProfile()
+      profile.version = version
+      profile.vlan = vlan
+      profile.transport = IPProtocol(rawValue: transport)
+      if version == 6 {
+        profile.source = try #require(IPPrefix("2001:db8:1::/96"))
+        profile.destination = try #require(IPPrefix("2001:db8:2::/96"))
+      }
+      profile.sizes = [60, 590]
+      profile.count = 2
+      try withTestPool { pool in
+        let frames = play(try queues(pool, profile)[0]).map(\.bytes)
+        let headers = 14 + (vlan == nil ? 0 : 4) + (version == 4 ? 20 : 40) + (transport == 6 ? 20 : 8)
+        #expect(frames.map(\.count) == [max(60, headers), 590])
+        for frame in frames { #expect(Dissection(frame).problems == []) }
+      }
+    }
+  }
+
+  /// Addresses and ports stay within what they are taken from, and use all of it.
+  @Test func fieldsAreFromTheirRanges() throws {
+    var profile = TrafficProfile()
+    profile.source = try #require(IPPrefix("192.0.2.64/29"))
+    profile.destination = try #require(IPPrefix("198.51.100.7/32"))
+    profile.sourcePorts = PortRange(0...65_535)
+    profile.destinationPorts = PortRange(50...52)
+    profile.flows = 65_536
+    profile.count = 65_536
+    try withTestPool { pool in
+      let frames = play(try queues(pool, profile)[0]).map(\.bytes)
+      func values(_ range: Range<Int>) -> Set<Int> {
+        Set(frames.map { $0[range].reduce(0) { $0 << 8 | Int($1) } })
+      }
+      #expect(values(26..<30) == Set(0xC000_0240...0xC000_0247))
+      #expect(values(30..<34) == [0xC633_6407])
+      #expect(values(34..<36) == Set(0...65_535))
+      #expect(values(36..<38) == [50, 51, 52])
+    }
+    profile.version = 6
+    profile.source = try #require(IPPrefix("2001:db8::ff00/126"))
+    profile.destination = try #require(IPPrefix("::/0"))
+    profile.count = 200
+    try withTestPool { pool in
+      let frames = play(try queues(pool, profile)[0]).map(\.bytes)
+      let source: [UInt8] = [0x20, 1, 0x0D, 0xB8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF]
+      #expect(frames.allSatisfy { Array($0[22..<37]) == source })
+      #expect(Set(frames.map { $0[37] }) == [0, 1, 2, 3])
+      #expect(frames.allSatisfy { $0[38..<50].allSatisfy { $0 == 0 } }, "the low 32 bits vary")
+      #expect(Set(frames.map { Array($0[50..<54]) }).count == 200)
+    }
+  }
+
+  /// A packet that is given up leaves the others as they were, and is counted.
+  @Test func skippingKeepsTheOthers() throws {
+    var profile = TrafficProfile()
+    profile.flows = 5
+    profile.sizes = [60, 590, 1514]
+    profile.rate = .bits(1_000_000)
+    profile.count = 30
+    try withTestPool { pool in
+      let whole = play(try queues(pool, profile)[0])
+      let port = try TrafficPort(profile, number: 71, queues: 1, pool: pool.pool)
+      port.queues[0].begin(at: Instant(nanoseconds: 0), isLive: false)
+      var rest: [Arrival] = []
+      for _ in 0..<15 {
+        #expect(port.queues[0].skip())
+        rest += play(port.queues[0], most: 1)
+      }
+      #expect(rest == whole.indices.filter { $0 % 2 == 1 }.map { whole[$0] })
+      #expect(!port.queues[0].skip())
+      #expect(port.counters.map(\.name) == ["noBuffer"])
+      #expect(port.counters.map(\.value) == [15])
+    }
+  }
+
+  @Test(arguments: [[], [60, 61, 62, 63], [Int](repeating: 60, count: 13), [9217]])
+  func refusesSizesThatCannotBe(sizes: [Int]) throws {
+    var profile = TrafficProfile()
+    profile.sizes = sizes
+    try withTestPool(dataRoom: 10_000) { pool in
+      #expect(throws: EnvironmentError.self) { try queues(pool, profile) }
+    }
+  }
+
+  /// Short frames are written 64 bytes at a time, which must not reach into the next buffer.
+  @Test func refusesBuffersThatEndBehindTheFrame() throws {
+    try withTestPool(dataRoom: 60) { pool in
+      #expect(throws: EnvironmentError.self) { try queues(pool, TrafficProfile()) }
+    }
+  }
+
   @Test func refusesWhatNoBufferHolds() throws {
     var profile = TrafficProfile()
     profile.sizes = [9000]

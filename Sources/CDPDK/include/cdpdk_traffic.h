@@ -37,8 +37,8 @@ typedef struct nfv_traffic {
   uint32_t source_base, source_mask;
   uint32_t destination_base, destination_mask;
   uint8_t destination_shift;
-  uint16_t source_port, source_ports;
-  uint16_t destination_port, destination_ports;
+  uint16_t source_port, destination_port; ///< The lowest.
+  uint32_t source_ports, destination_ports;
   uint32_t first_flow, flows, stride; ///< A queue plays flows first, first + stride, ...
   uint32_t next_flow;
 } nfv_traffic;
@@ -47,5 +47,7 @@ typedef struct nfv_traffic {
 void nfv_traffic_template_fill(nfv_traffic_template *template, const uint8_t *bytes, uint16_t length);
 /// Writes `count` packets from `pool`, or none when it is short. Adds their bytes to `*bytes`. Returns how many.
 uint16_t nfv_traffic_receive(nfv_traffic *traffic, nfv_mbuf **mbufs, uint16_t count, nfv_pool *pool, uint64_t *bytes);
+/// Leaves out the packet that is next.
+void nfv_traffic_skip(nfv_traffic *traffic);
 
 #endif

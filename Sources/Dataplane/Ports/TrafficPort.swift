@@ -3,7 +3,8 @@ public import Wire
 
 /// What synthesised traffic is like.
 public struct TrafficProfile: Sendable {
-  /// Frame lengths in bytes, without the frame check sequence, in turn.
+  /// Frame lengths in bytes, without the frame check sequence, in turn: at most 12, three of them different. What is
+  /// shorter than the headers is made as long as they are.
   public var sizes = [60]
   /// How many flows, played one packet each in turn.
   public var flows = 1
@@ -26,7 +27,7 @@ public struct TrafficProfile: Sendable {
   public var hasChecksum = true
   /// How many packets; nil: without end.
   public var count: UInt64?
-  /// At which rate; nil: as fast as it goes.
+  /// At which rate, all queues together; nil: as fast as it goes.
   public var rate: Rate?
 
   /// Packets or bits a second.
@@ -44,25 +45,51 @@ public struct TrafficProfile: Sendable {
   }
 }
 
+extension TrafficProfile {
+  /// How many sizes there may be in turn, and how many different ones.
+  static let mostSizes = (inTurn: Int(NFV_TRAFFIC_PATTERN), different: Int(NFV_TRAFFIC_SIZES))
+  /// The longest frame in bytes.
+  static let longestFrame = Int(NFV_TRAFFIC_FRAME)
+  /// What a buffer must hold even for shorter frames: these are written 64 bytes at a time.
+  static let leastBuffer = 64
+
+  /// Frame lengths as they are made.
+  var frameLengths: [Int] { sizes.map { max($0, headerLength) } }
+}
+
 /// Receives synthesised packets, and frees what it is sent.
 public final class TrafficPort: Port {
   public let number: Int
   public let queues: [any PortQueue]
+  private let traffic: [TrafficQueue]
 
-  /// - Throws: When a frame is longer than a packet buffer.
+  /// - Throws: When there are more sizes than can be, or a frame is longer than a packet buffer.
   public init(
     _ profile: TrafficProfile, number: Int, queues: Int, pool: PacketPool
   ) throws(EnvironmentError) {
     self.number = number
-    let longest = profile.sizes.max() ?? 60
-    guard longest <= pool.dataRoom else {
+    let lengths = profile.frameLengths
+    let most = TrafficProfile.mostSizes
+    guard (1...most.inTurn).contains(lengths.count), Set(lengths).count <= most.different,
+      let longest = lengths.max(), longest <= TrafficProfile.longestFrame
+    else {
+      throw EnvironmentError(
+        "frames of \(lengths.map(String.init).joined(separator: ", ")) bytes in turn",
+        remedy: "give up to \(most.inTurn) sizes, \(most.different) of them different, of up to "
+          + "\(TrafficProfile.longestFrame) bytes")
+    }
+    let needed = max(longest, TrafficProfile.leastBuffer)
+    guard needed <= pool.dataRoom else {
       throw EnvironmentError(
         "frames of \(longest) bytes do not fit into packet buffers of \(pool.dataRoom)",
-        remedy: "set 'runtime: { buffer: \(longest) }'")
+        remedy: "set 'runtime: { buffer: \(max(needed, 256)) }'")
     }
-    self.queues = (0..<queues).map {
-      TrafficQueue(profile, number: number, index: $0, of: queues, pool: pool)
-    }
+    traffic = (0..<queues).map { TrafficQueue(profile, number: number, index: $0, of: queues, pool: pool) }
+    self.queues = traffic
+  }
+
+  public var counters: [ElementCounter] {
+    [ElementCounter("noBuffer", traffic.reduce(0) { $0 + $1.noBuffer })]
   }
 }
 
@@ -72,6 +99,8 @@ final class TrafficQueue: PortQueue {
   private let pool: OpaquePointer
   private let rate: TrafficProfile.Rate?
   private let sizes: [Int]
+  private let index: UInt64
+  private let share: UInt64
   private let count: UInt64?
   private var sent: UInt64 = 0
   private var bitsSent: UInt64 = 0
@@ -81,6 +110,9 @@ final class TrafficQueue: PortQueue {
 
   init(_ profile: TrafficProfile, number: Int, index: Int, of queues: Int, pool: PacketPool) {
     unsafe traffic = .allocate(capacity: 1)
+    var profile = profile
+    profile.sizes = profile.frameLengths
+    profile.flows = max(profile.flows, 1)
     unsafe TrafficTemplates.fill(traffic, profile)
     unsafe traffic.pointee.port = UInt16(truncatingIfNeeded: number)
     let stride = min(queues, profile.flows)
@@ -91,6 +123,8 @@ final class TrafficQueue: PortQueue {
     rate = profile.rate
     sizes = profile.sizes
     let share = UInt64(queues)
+    self.share = share
+    self.index = UInt64(index)
     count = profile.count.map { $0 / share + (UInt64(index) < $0 % share ? 1 : 0) }
   }
 
@@ -99,24 +133,28 @@ final class TrafficQueue: PortQueue {
   var isTimed: Bool { rate != nil || count != nil }
   var hasEnded: Bool { count.map { sent >= $0 } ?? false }
   /// Traffic has no time of its own: it starts when the run does.
-  var nextArrival: Instant? { hasEnded ? nil : start?.advanced(by: nextOffset) }
+  var nextArrival: Instant? { hasEnded ? nil : start?.advanced(by: offset(packets: sent, bits: bitsSent)) }
 
   func begin(at now: Instant, isLive: Bool) { start = now }
 
   func skip() -> Bool {
     guard !hasEnded else { return false }
     noBuffer += 1
-    bitsSent += UInt64(sizes[Int(sent % UInt64(sizes.count))]) * 8
+    bitsSent += bits(ofPacket: sent)
     sent += 1
+    unsafe nfv_traffic_skip(traffic)
     return true
   }
 
-  /// When the next packet is due after the first one: exact, since it is counted from the start each time.
-  private var nextOffset: UInt64 {
+  private func bits(ofPacket number: UInt64) -> UInt64 { UInt64(sizes[Int(number % UInt64(sizes.count))]) * 8 }
+
+  /// When the packet behind so many packets and bits of this queue is due after the first one of all: exact, since it
+  /// is counted from the start each time. Of `share` queues, each sends every `share`th packet, and its part of the bits.
+  private func offset(packets: UInt64, bits: UInt64) -> UInt64 {
     switch rate {
     case nil: 0
-    case .packets(let rate): Self.nanoseconds(for: sent, at: rate)
-    case .bits(let rate): Self.nanoseconds(for: bitsSent, at: rate)
+    case .packets(let rate): Self.nanoseconds(for: packets * share + index, at: rate)
+    case .bits(let rate): Self.nanoseconds(for: bits * share, at: rate)
     }
   }
 
@@ -130,9 +168,7 @@ final class TrafficQueue: PortQueue {
   func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, now: Instant, bytes: inout UInt64) -> Int {
     var wanted = limit
     if let count { wanted = Int(min(UInt64(wanted), count - sent)) }
-    if rate != nil {
-      wanted = min(wanted, due(now, limit: wanted))
-    }
+    if rate != nil { wanted = min(wanted, due(now, limit: wanted)) }
     guard wanted > 0 else { return 0 }
     let written = unsafe Int(nfv_traffic_receive(traffic, slots, UInt16(wanted), pool, &bytes))
     if case .bits = rate {
@@ -146,18 +182,9 @@ final class TrafficQueue: PortQueue {
   private func due(_ now: Instant, limit: Int) -> Int {
     let passed = now.nanoseconds(since: start ?? now)
     var packets = 0
-    var units = sent
     var bits = bitsSent
-    while packets < limit {
-      let offset: UInt64 =
-        switch rate {
-        case nil: 0
-        case .packets(let rate): Self.nanoseconds(for: units, at: rate)
-        case .bits(let rate): Self.nanoseconds(for: bits, at: rate)
-        }
-      if offset > passed { break }
-      units += 1
-      bits += UInt64(sizes[Int((sent + UInt64(packets)) % UInt64(sizes.count))]) * 8
+    while packets < limit, offset(packets: sent + UInt64(packets), bits: bits) <= passed {
+      bits += self.bits(ofPacket: sent + UInt64(packets))
       packets += 1
     }
     return packets

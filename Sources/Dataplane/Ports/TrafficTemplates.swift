@@ -29,9 +29,9 @@ enum TrafficTemplates {
     unsafe traffic.pointee.destination_mask = destination.mask
     unsafe traffic.pointee.destination_shift = destination.shift
     unsafe traffic.pointee.source_port = profile.sourcePorts.lowerBound
-    unsafe traffic.pointee.source_ports = UInt16(clamping: profile.sourcePorts.count)
+    unsafe traffic.pointee.source_ports = UInt32(profile.sourcePorts.count)
     unsafe traffic.pointee.destination_port = profile.destinationPorts.lowerBound
-    unsafe traffic.pointee.destination_ports = UInt16(clamping: profile.destinationPorts.count)
+    unsafe traffic.pointee.destination_ports = UInt32(profile.destinationPorts.count)
     unsafe traffic.pointee.flows = UInt32(clamping: profile.flows)
     let pattern = profile.sizes.prefix(Int(NFV_TRAFFIC_PATTERN))
     unsafe traffic.pointee.pattern_length = UInt8(pattern.count)
