@@ -48,8 +48,8 @@ struct CaptureSpecification: PortSpecification {
   }
   var isTimed: Bool { options.input != nil && !options.isPaced }
   var isVirtual: Bool { !options.isPaced }
-  var receives: Bool { options.input != nil }
   var resources: [String] { options.output.map { ["file \($0)"] } ?? [] }
+  var receives: Bool { options.input != nil }
 
   static func read(_ settings: inout Settings) throws(ConfigurationError) -> any PortSpecification {
     let input: FileSetting? = try settings.takeIfPresent("in", "capture to play", shorthand: true)
