@@ -13,6 +13,8 @@ struct PipelineLoader {
   var ports: [Pipeline.PortDeclaration] = []
   var elements: [Pipeline.ElementDeclaration] = []
   var wiring = Wiring()
+  /// Elements and uses of subgraphs so far.
+  var size = 0
 
   init(path: String, elements: [ElementKind], ports: [PortKind], rebinding: [PortBinding]?) {
     self.path = path
@@ -49,13 +51,14 @@ struct PipelineLoader {
     readPorts(substituted(root["ports"], &parameters), root)
     let subgraphs = readSubgraphs(root["subgraphs"])
     var scope = Scope(prefix: "", parameters: parameters)
-    readElements(root["elements"], &scope, subgraphs, depth: 0)
+    readElements(root["elements"], &scope, subgraphs)
     readGraph(root["graph"], &scope, root)
     reportUnused(overrides, in: root)
     let hint = root["hint"].flatMap { substituted($0, &parameters)?.scalar }
 
-    diagnostics += wiring.danglingAliases()
     // Checks of the whole graph say little when half of it could not be read.
+    try throwErrors()
+    diagnostics += wiring.danglingAliases()
     try throwErrors()
     var checks = Checks(wiring.graph(ports: ports, elements: elements))
     checks.run()
@@ -67,7 +70,10 @@ struct PipelineLoader {
       warnings: diagnostics)
   }
 
-  private func throwErrors() throws(ConfigurationError) {
+  /// A mistake within a subgraph is found at each use of it, and said once.
+  private mutating func throwErrors() throws(ConfigurationError) {
+    var said: Set<Diagnostic> = []
+    diagnostics.removeAll { !said.insert($0).inserted }
     if diagnostics.contains(where: { $0.severity == .error }) { throw ConfigurationError(diagnostics) }
   }
 

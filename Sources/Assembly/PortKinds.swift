@@ -32,32 +32,50 @@ extension PortKind {
 
   /// A capture in place of a port; without one it receives nothing and counts what is sent.
   static func capture(input: String?, output: String?) -> any PortSpecification {
-    CaptureSpecification(input: input, output: output)
+    var options = CapturePort.Options()
+    options.input = input
+    options.output = output
+    return CaptureSpecification(options: options)
   }
 }
 
 struct CaptureSpecification: PortSpecification {
-  var input: String?
-  var output: String?
+  var options: CapturePort.Options
 
   var summary: String {
-    let parts = [input.map { "\($0)" }, output.map { "-> \($0)" }].compactMap { $0 }
+    let parts = [options.input.map { "\($0)" }, options.output.map { "-> \($0)" }].compactMap { $0 }
     return "pcap" + (parts.isEmpty ? "" : " " + parts.joined(separator: " "))
   }
-  var isTimed: Bool { input != nil }
-  var isVirtual: Bool { true }
-  var resources: [String] { output.map { ["file \($0)"] } ?? [] }
-  var receives: Bool { input != nil }
+  var isTimed: Bool { options.input != nil && !options.isPaced }
+  var isVirtual: Bool { !options.isPaced }
+  var receives: Bool { options.input != nil }
+  var resources: [String] { options.output.map { ["file \($0)"] } ?? [] }
 
   static func read(_ settings: inout Settings) throws(ConfigurationError) -> any PortSpecification {
     let input: FileSetting? = try settings.takeIfPresent("in", "capture to play", shorthand: true)
     let output: FileSetting? = try settings.takeIfPresent("out", "capture to write")
-    return CaptureSpecification(input: input?.path, output: output?.path)
+    var options = CapturePort.Options()
+    options.input = input?.path
+    options.output = output?.path
+    options.times = try settings.take("times", default: 1, in: 1...Int.max, "how often the capture is played")
+    options.isPaced = try settings.take(
+      "pace", default: false, "play by the clock, at the capture's own distances, instead of in virtual time")
+    options.precision =
+      try settings.take("precision", default: PrecisionSetting.nanoseconds, "of timestamps that are written").precision
+    options.snapLength = try settings.take(
+      "snap", default: CaptureWriter.wholePackets, in: 1...CaptureWriter.wholePackets, "bytes written of each packet")
+    return CaptureSpecification(options: options)
   }
 
   func open(number: Int, queues: Int, pool: PacketPool) throws(EnvironmentError) -> any Port {
-    try CapturePort(number: number, input: input, output: output, pool: pool)
+    try CapturePort(options, number: number, pool: pool)
   }
+}
+
+private enum PrecisionSetting: String, SettingChoice {
+  case nanoseconds, microseconds
+
+  var precision: CaptureWriter.Precision { self == .nanoseconds ? .nanoseconds : .microseconds }
 }
 
 struct DeviceSpecification: PortSpecification {
@@ -85,7 +103,7 @@ struct DeviceSpecification: PortSpecification {
   func open(number: Int, queues: Int, pool: PacketPool) throws(EnvironmentError) -> any Port {
     var options = options
     options.queues = queues
-    return try EthernetDevice(device, number: number, options: options, pool: pool)
+    return try EthernetDevice(device, options: options, pool: pool)
   }
 }
 

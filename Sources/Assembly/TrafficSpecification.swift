@@ -20,7 +20,8 @@ public struct TrafficSpecification: PortSpecification {
     return "traffic \(sizes), \(profile.flows) \(profile.flows == 1 ? "flow" : "flows")"
   }
   public var allowsSeveralQueues: Bool { true }
-  public var isTimed: Bool { profile.rate != nil || profile.count != nil }
+  /// What ends may be played in virtual time; what does not would never come to an end there.
+  public var isTimed: Bool { profile.count != nil }
   public var isVirtual: Bool { true }
 
   /// Frame lengths without the frame check sequence, in the proportions 7 : 4 : 1.

@@ -65,28 +65,59 @@ static int reserve_sequence(void) {
   return offset < 0 ? -rte_errno : 0;
 }
 
-int nfv_eal_init(int count, const char *const *arguments, char *log, size_t log_size) {
+/// What DPDK logs while it is kept. The stream's own lock keeps threads of DPDK's apart that log meanwhile.
+static struct {
+  FILE *stream;
+  bool is_kept;
+  size_t length;
+  char text[8192];
+} logged;
+
+static ssize_t write_log(void *cookie, const char *bytes, size_t count) {
+  (void)cookie;
+  if (!logged.is_kept) return fwrite(bytes, 1, count, stderr) == count ? (ssize_t)count : -1;
+  size_t room = sizeof logged.text - 1 - logged.length;
+  size_t kept = count < room ? count : room;
+  memcpy(logged.text + logged.length, bytes, kept);
+  logged.length += kept;
+  return (ssize_t)count;
+}
+
+void nfv_log_keep(void) {
+  if (logged.stream == NULL) {
+    logged.stream = fopencookie(NULL, "w", (cookie_io_functions_t){.write = write_log});
+    if (logged.stream == NULL) return;
+    setvbuf(logged.stream, NULL, _IONBF, 0);
+    rte_openlog_stream(logged.stream);
+  }
+  flockfile(logged.stream);
+  logged.is_kept = true;
+  logged.length = 0;
+  funlockfile(logged.stream);
+}
+
+void nfv_log_take(char *text, size_t size) {
+  text[0] = 0;
+  if (logged.stream == NULL) return;
+  flockfile(logged.stream);
+  logged.is_kept = false;
+  logged.text[logged.length] = 0;
+  snprintf(text, size, "%s", logged.text);
+  funlockfile(logged.stream);
+}
+
+int nfv_eal_init(int count, const char *const *arguments) {
   char **argv = calloc((size_t)count + 2, sizeof *argv);
   if (argv == NULL) return -ENOMEM;
   argv[0] = (char *)"nfvrun";
   for (int i = 0; i < count; i++) argv[i + 1] = strdup(arguments[i]);
 
-  char *text = NULL;
-  size_t length = 0;
-  FILE *stream = open_memstream(&text, &length);
-  if (stream != NULL) rte_openlog_stream(stream);
   cpu_set_t cpus;
   pthread_getaffinity_np(pthread_self(), sizeof cpus, &cpus);
   int result = rte_eal_init(count + 1, argv);
   // EAL pins its main thread, and the threads it starts would inherit that.
   pthread_setaffinity_np(pthread_self(), sizeof cpus, &cpus);
   int error = result < 0 ? (rte_errno != 0 ? -rte_errno : -EINVAL) : reserve_sequence();
-  rte_openlog_stream(NULL);
-  if (stream != NULL) {
-    fclose(stream);
-    if (log_size > 0) snprintf(log, log_size, "%s", text);
-    free(text);
-  }
   // EAL keeps pointers into argv for as long as the process lives.
   return error;
 }
@@ -150,11 +181,6 @@ bool nfv_thread_wait(const int *descriptors, unsigned count, uint64_t nanosecond
 
 const char *nfv_strerror(int error) { return rte_strerror(error < 0 ? -error : error); }
 
-int nfv_log_to(const char *path) {
-  if (path == NULL) return rte_openlog_stream(NULL);
-  FILE *file = fopen(path, "a");
-  return file == NULL ? -errno : rte_openlog_stream(file);
-}
 
 // MARK: Pools and packets
 
@@ -470,13 +496,11 @@ bool nfv_device_link(uint16_t device) {
   return rte_eth_link_get_nowait(device, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }
 
-uint16_t nfv_device_receive(
-    uint16_t device, uint16_t queue, uint16_t port, nfv_mbuf **mbufs, uint16_t count, uint64_t *bytes) {
+uint16_t nfv_device_receive(uint16_t device, uint16_t queue, nfv_mbuf **mbufs, uint16_t count, uint64_t *bytes) {
   uint16_t received = rte_eth_rx_burst(device, queue, theirs_array(mbufs), count);
   uint64_t sum = 0;
   for (uint16_t i = 0; i < received; i++) {
     nfv_mbuf_reset(mbufs[i]);
-    mbufs[i]->port = port;
     sum += mbufs[i]->packet_length;
   }
   *bytes += sum;

@@ -71,7 +71,7 @@ public final class Runner {
   public func plan() throws(RunError) -> String {
     let opened = try open()
     let text = opened.description(of: pipeline)
-    for port in opened.ports { _ = port.close() }
+    for port in opened.ports { port.cancel() }
     return text
   }
 

@@ -97,6 +97,16 @@ struct Engine: ~Copyable {
     return total
   }
 
+  /// Has queues give up a packet that is due: nobody holds a buffer that would still come back. Returns whether one did.
+  mutating func skipDue(from receiving: [Int]) -> Bool {
+    var skipped = false
+    for index in receiving {
+      let queue = unsafe queues[index].unsafelyUnwrapped
+      if let next = queue.nextArrival, unsafe next <= context.now, queue.skip() { skipped = true }
+    }
+    return skipped
+  }
+
   // MARK: Nodes
 
   /// Runs the nodes in order until nothing is pending.

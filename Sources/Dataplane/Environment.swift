@@ -23,17 +23,28 @@ public enum PacketEnvironment {
   /// - Parameter arguments: As on the command line of a DPDK program, its name left out.
   /// - Throws: When EAL refuses, with what it logged.
   public static func start(_ arguments: [String]) throws(EnvironmentError) {
-    var log = [CChar](repeating: 0, count: 8192)
     let copies = unsafe arguments.map { unsafe strdup($0) }
     let pointers = unsafe copies.map { unsafe UnsafePointer<CChar>($0) }
-    let result = unsafe nfv_eal_init(Int32(arguments.count), pointers, &log, log.count)
+    let (result, lines) = keepingLog { unsafe nfv_eal_init(Int32(arguments.count), pointers) }
     unsafe copies.forEach { unsafe free($0) }
     guard result < 0 else { return }
-    let lines = String(decoding: log.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-      .split(separator: "\n").suffix(3).joined(separator: " / ")
+    let isShortOfPages = lines.contains { $0.contains("hugepage") || $0.contains("huge page") }
     throw EnvironmentError(
-      "EAL did not start with '\(arguments.joined(separator: " "))' (\(describe(result))): \(lines)",
-      remedy: "correct runtime.eal or --eal; with none of them nfvrun needs neither root nor huge pages")
+      "EAL did not start with '\(arguments.joined(separator: " "))' (\(describe(result))): "
+        + lines.suffix(3).joined(separator: " / "),
+      remedy: isShortOfPages
+        ? "set huge pages aside with: echo 512 | sudo tee /proc/sys/vm/nr_hugepages; or set 'hugepages: never'"
+        : "correct runtime.eal or --eal; with none of them nfvrun needs neither root nor huge pages")
+  }
+
+  /// Runs `body` and gives, besides its result, the lines that DPDK logged meanwhile.
+  static func keepingLog<Result>(_ body: () -> Result) -> (Result, [String]) {
+    nfv_log_keep()
+    let result = body()
+    var text = [CChar](repeating: 0, count: 8192)
+    unsafe nfv_log_take(&text, text.count)
+    let whole = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    return (result, whole.split(separator: "\n").map(String.init))
   }
 
   /// Arguments with which EAL needs neither root nor huge pages nor NICs.
@@ -43,18 +54,31 @@ public enum PacketEnvironment {
   ///   - pci: Whether EAL looks for PCI devices.
   ///   - extra: More arguments; those that contradict a default replace it.
   public static func arguments(megabytes: Int, hugePages: Bool, pci: Bool, extra: [String]) -> [String] {
+    /// Whether the user gives one of these options; `-m 64`, `-m64`, `--socket-mem 64` and `--socket-mem=64` all do.
     func given(_ options: String...) -> Bool {
-      extra.contains { word in options.contains { word == $0 || word.hasPrefix($0 + "=") } }
+      extra.contains { word in
+        options.contains { option in
+          word == option || word.hasPrefix(option.hasPrefix("--") ? option + "=" : option)
+        }
+      }
     }
+    let isSecondary = extra.contains { $0 == "--proc-type=secondary" || $0 == "secondary" }
+    // Whoever chooses how huge pages are laid out wants them, and whoever shares memory with other processes needs them.
+    let choosesMemory =
+      isSecondary
+      || given(
+        "--no-huge", "--in-memory", "--huge-dir", "--huge-unlink", "--socket-mem", "--socket-limit", "--legacy-mem",
+        "--single-file-segments", "--match-allocations", "--huge-worker-stack", "--proc-type")
     var arguments: [String] = []
-    if !given("-l", "-c", "--lcores") { arguments += ["--lcores", "0@\(nfv_first_cpu())"] }
-    if hugePages {
-      if !given("--in-memory", "--file-prefix", "--proc-type", "--no-huge") { arguments.append("--in-memory") }
-    } else if !given("--no-huge", "--in-memory", "--huge-dir", "--socket-mem") {
-      arguments += ["--no-huge", "--no-shconf"]
-      if !given("-m") { arguments += ["-m", "\(megabytes)"] }
+    if !given("-l", "-c", "--lcores", "-s", "-S") { arguments += ["--lcores", "0@\(nfv_first_cpu())"] }
+    if hugePages && !given("--no-huge") {
+      if !choosesMemory && !given("--file-prefix") { arguments.append("--in-memory") }
+    } else {
+      if !choosesMemory { arguments += ["--no-huge", "--no-shconf"] }
+      // Without huge pages memory does not grow.
+      if (!choosesMemory || given("--no-huge")) && !given("-m") { arguments += ["-m", "\(megabytes)"] }
     }
-    if !pci && !given("-a", "-b", "--allow", "--no-pci") { arguments.append("--no-pci") }
+    if !pci && !given("-a", "-b", "--allow", "--block", "--no-pci") { arguments.append("--no-pci") }
     if !given("--telemetry", "--no-telemetry") { arguments.append("--no-telemetry") }
     if !given("--log-level") { arguments += ["--log-level", "lib.eal:error"] }
     return arguments + extra

@@ -13,6 +13,7 @@ public final class PlanStepper {
     receiving = plan.receiveNodes
     unsafe engine = Engine(plan, ordered: true)
     unsafe engine.context.now = start
+    for index in receiving { plan.queue(at: index).begin(at: start, isLive: false) }
     unsafe engine.start()
   }
 

@@ -1,5 +1,7 @@
 /// One queue of a network interface, or of what stands in for one. A queue belongs to one worker.
 public protocol PortQueue: AnyObject {
+  /// Called once before anything is received. `isLive`: time is the clock's; otherwise it is that of the packets.
+  func begin(at now: Instant, isLive: Bool)
   /// Puts up to `limit` packets at `slots` and returns how many, adding their lengths to `bytes`. Never waits. A queue
   /// whose packets carry a time gives those of one instant at a time.
   @unsafe func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, now: Instant, bytes: inout UInt64) -> Int
@@ -14,11 +16,16 @@ public protocol PortQueue: AnyObject {
   var nextArrival: Instant? { get }
   /// Whether `nextArrival` says when packets are due.
   var isTimed: Bool { get }
+  /// Gives up the packet that is due and counts it: there is no buffer for it, and none will come before the next.
+  /// Returns whether it did.
+  func skip() -> Bool
   /// Whether no packet will ever come again.
   var hasEnded: Bool { get }
 }
 
 extension PortQueue {
+  public func begin(at now: Instant, isLive: Bool) {}
+  public func skip() -> Bool { false }
   public var descriptor: Int32? { nil }
   public func clearError() {}
   public var nextArrival: Instant? { nil }
@@ -38,10 +45,13 @@ public protocol Port: AnyObject {
   var warnings: [String] { get }
   /// Completes files and gives devices back. What it returns went wrong, in the user's words.
   func close() -> [String]
+  /// Gives back what was opened, as if it had never been: no packet was received or sent.
+  func cancel()
 }
 
 extension Port {
   public var counters: [ElementCounter] { [] }
   public var warnings: [String] { [] }
   public func close() -> [String] { [] }
+  public func cancel() { _ = close() }
 }

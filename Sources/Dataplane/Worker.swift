@@ -63,6 +63,7 @@ public final class Worker: @unchecked Sendable {
     let receiving = plan.receiveNodes
     let sleeper = Sleeper(queues: receiving.map { plan.queue(at: $0) })
     unsafe engine.context.now = clock.now
+    for index in receiving { plan.queue(at: index).begin(at: unsafe engine.context.now, isLive: true) }
     unsafe engine.start()
     var idleRounds = 0
     while !stop.isRaised {
@@ -103,6 +104,7 @@ public final class Worker: @unchecked Sendable {
     var engine = unsafe Engine(plan, ordered: true)
     let receiving = plan.receiveNodes
     unsafe engine.context.now = nextArrival(of: receiving) ?? Instant(nanoseconds: 0)
+    for index in receiving { plan.queue(at: index).begin(at: unsafe engine.context.now, isLive: false) }
     unsafe engine.start()
     unsafe engine.fireWakes()
     var total: UInt64 = 0
@@ -114,6 +116,8 @@ public final class Worker: @unchecked Sendable {
       total += UInt64(received)
       unsafe engine.fireWakes()
       if received == 0 && nextArrival(of: receiving) == arrival {
+        // A packet that takes more buffers than there are is given up.
+        if unsafe engine.countHeld() == 0 && engine.skipDue(from: receiving) { continue }
         // No packet buffer is left. Time goes on until elements let go of what they hold.
         guard unsafe engine.nextWake <= arrival.advanced(by: Self.replayDrainNanoseconds) else {
           problems.append(

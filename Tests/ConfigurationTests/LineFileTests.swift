@@ -66,8 +66,8 @@ import Testing
 
   @Test func saysWhyItCannotBeRead() {
     #expect(
-      mistakes { try LineFile.read(FileSetting(path: "/nonexistent")) { _ in } } == [
-        "/nonexistent: No such file or directory; check the path and its permissions"
+      mistakes { try LineFile.read(FileSetting(path: "/no/such/file")) { _ in } } == [
+        "/no/such/file: No such file or directory; check the path and its permissions"
       ])
   }
 }

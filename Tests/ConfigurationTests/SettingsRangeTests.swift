@@ -81,7 +81,7 @@ import Testing
     #expect(found.map { String($0.prefix(4)) } == ["1:1:", "2:4:", "3:1:", "4:9:"])
     #expect(found.first == "1:1: there is no setting 'colur'; did you mean 'colour'?")
     #expect(found.dropFirst(2).first == "3:1: there is no setting 'size'; choose from colour, n")
-    #expect(found.last == "4:9: 'blue' is none of red, green; choose from green, red")
+    #expect(found.last == "4:9: 'blue' is none of red, green; write it like red")
   }
 
   @Test func saysThatThereIsNothingToSet() throws {

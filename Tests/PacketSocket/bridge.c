@@ -30,11 +30,7 @@ int main(int count, char **arguments) {
   unsigned queues = (unsigned)atoi(arguments[3]), buffers = (unsigned)atoi(arguments[4]);
   if (queues < 1 || queues > QUEUES_MOST) return 2;
   const char *eal[] = {"--no-huge", "--no-shconf", "--no-pci", "-m", "64", "--no-telemetry", "--log-level=4"};
-  char log[4096];
-  if (nfv_eal_init(7, eal, log, sizeof log) != 0) {
-    fprintf(stderr, "EAL: %s\n", log);
-    return 1;
-  }
+  if (nfv_eal_init(7, eal) != 0) return 1;
   int error = 0;
   nfv_pool *pool = nfv_pool_create("bridge", buffers, buffers < 1024 ? 0 : 128, ROOM, &error);
   if (pool == NULL) {

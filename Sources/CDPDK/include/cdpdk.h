@@ -94,9 +94,9 @@ static inline uint64_t nfv_tsc(void) {
 
 // MARK: Environment
 
-/// Starts the environment abstraction layer and leaves the calling thread on the CPUs it had. `arguments` excludes the program's name. What EAL logged is appended to
-/// `log` (NUL-terminated, truncated to `log_size`). Returns 0, or a negative errno.
-int nfv_eal_init(int count, const char *const *arguments, char *log, size_t log_size);
+/// Starts the environment abstraction layer and leaves the calling thread on the CPUs it had. `arguments` excludes the
+/// program's name. Returns 0, or a negative errno.
+int nfv_eal_init(int count, const char *const *arguments);
 /// Stops EAL and removes its run-time files.
 void nfv_eal_cleanup(void);
 /// Time-stamp counter ticks a second, measured by EAL.
@@ -118,8 +118,10 @@ void nfv_thread_name(const char *name);
 bool nfv_thread_wait(const int *descriptors, unsigned count, uint64_t nanoseconds);
 /// The text for a DPDK or errno number.
 const char *nfv_strerror(int error);
-/// The EAL log, redirected to `path` (NULL: standard error).
-int nfv_log_to(const char *path);
+/// From here on keeps what DPDK logs, instead of writing it to standard error.
+void nfv_log_keep(void);
+/// Ends that, and gives what was kept (NUL-terminated, truncated to `size`).
+void nfv_log_take(char *text, size_t size);
 
 // MARK: Pools and packets
 
@@ -198,9 +200,9 @@ void nfv_device_stop(uint16_t device);
 int nfv_device_counters_read(uint16_t device, nfv_device_counters *counters);
 /// Whether the link is up.
 bool nfv_device_link(uint16_t device);
-/// Receives up to `count` packets, their metadata reset and their ingress port set; adds their bytes to `*bytes`.
-uint16_t nfv_device_receive(
-    uint16_t device, uint16_t queue, uint16_t port, nfv_mbuf **mbufs, uint16_t count, uint64_t *bytes);
+/// Receives up to `count` packets, their metadata reset; adds their bytes to `*bytes`. Their ingress port is what the
+/// driver sets: the device, but for net_ring and for devices made of others.
+uint16_t nfv_device_receive(uint16_t device, uint16_t queue, nfv_mbuf **mbufs, uint16_t count, uint64_t *bytes);
 /// Transmits; returns how many were taken, from the front, and adds their bytes to `*bytes`.
 uint16_t nfv_device_transmit(uint16_t device, uint16_t queue, nfv_mbuf **mbufs, uint16_t count, uint64_t *bytes);
 

@@ -1,66 +1,78 @@
 import CDPDK
-import CPcap
 import Glibc
 
-/// Writes packets to a pcap file with nanosecond timestamps.
+/// Writes packets to a pcap file.
 ///
-/// An error, such as a full disk, ends the writing; it is reported once, by `close`, with the number of packets that
-/// were not written.
+/// The file is called `PATH.part` until `close` completes it: `PATH` never holds half a capture, and may even be the
+/// capture that is being played. An error, such as a full disk, ends the writing; `close` tells of it, with the number
+/// of packets that were not written. A writer that is let go without `close` removes what it wrote.
 @safe
 public final class CaptureWriter {
-  /// Where the file is.
-  public let path: String
-  private let handle: OpaquePointer
-  private let dumper: OpaquePointer
-  /// What changes with every packet, apart from the object so that no access to it is checked for another.
-  @unsafe
-  private struct State {
-    var written: UInt64 = 0
-    var lost: UInt64 = 0
-    /// The error that ended the writing.
-    var failure: Int32 = 0
-    var snapLength: UInt32
-    /// Where packets of several segments are put together.
-    var scratch: UnsafeMutablePointer<UInt8>
+  /// How fine timestamps are.
+  public enum Precision: String, CaseIterable, Sendable {
+    /// Magic number 0xA1B2C3D4, which every program reads.
+    case microseconds
+    /// Magic number 0xA1B23C4D.
+    case nanoseconds
   }
 
-  private let state: UnsafeMutablePointer<State>
+  /// Where the file is once it is complete.
+  public let path: String
+  private var file: CaptureFile
+  private let snapLength: Int
+  private let precision: Precision
+  private var buffer: UnsafeMutableRawPointer
+  private var capacity = 1 << 18
+  private var used = 0
+  /// Bytes in the file: all of them belong to whole packets.
+  private var length = 0
+  private var problem: Int32 = 0
   private var isClosed = false
-
-  /// Packets written so far.
-  public var written: UInt64 { unsafe state.pointee.written }
+  /// Packets written so far, or waiting to be written in one piece with others.
+  public private(set) var written: UInt64 = 0
   /// Packets not written because of an error.
-  public var lost: UInt64 { unsafe state.pointee.lost }
+  public private(set) var lost: UInt64 = 0
 
   /// Snapshot length that takes every packet whole.
   public static let wholePackets = 262_144
 
+  private static let headerLength = 24
+  private static let recordHeaderLength = 16
+
   /// Creates the file.
-  /// - Parameter snapLength: Bytes kept of each packet.
-  /// - Throws: When it cannot be created.
-  public init(path: String, snapLength: Int = wholePackets) throws(EnvironmentError) {
+  /// - Parameters:
+  ///   - snapLength: Bytes kept of each packet.
+  ///   - precision: What timestamps are cut down to.
+  /// - Throws: When it cannot be created, or is being written already.
+  public init(
+    path: String, snapLength: Int = wholePackets, precision: Precision = .nanoseconds
+  ) throws(EnvironmentError) {
     self.path = path
-    guard
-      let handle = unsafe pcap_open_dead_with_tstamp_precision(
-        DLT_EN10MB, Int32(clamping: snapLength), UInt32(PCAP_TSTAMP_PRECISION_NANO)),
-      let dumper = unsafe pcap_dump_open(handle, path)
-    else {
-      throw EnvironmentError(
-        "\(path) cannot be written (\(unsafe String(cString: strerror(errno))))",
-        remedy: "check the folder and its permissions")
-    }
-    unsafe state = .allocate(capacity: 1)
-    unsafe state.initialize(
-      to: State(snapLength: UInt32(clamping: snapLength), scratch: .allocate(capacity: max(snapLength, 1))))
-    unsafe self.handle = handle
-    unsafe self.dumper = dumper
-    if let file = unsafe pcap_dump_file(dumper) { unsafe setvbuf(file, nil, _IOFBF, 1 << 18) }
+    self.snapLength = max(1, snapLength)
+    self.precision = precision
+    file = try CaptureFile.create(path)
+    unsafe buffer = .allocate(byteCount: capacity, alignment: 16)
+    // Version 2.4, time zone and accuracy 0, link type Ethernet, all in the host's byte order (draft-ietf-opsawg-pcap).
+    store(precision == .nanoseconds ? 0xA1B2_3C4D : 0xA1B2_C3D4, at: 0)
+    store(UInt16(2), at: 4)
+    store(UInt16(4), at: 6)
+    store(UInt64(0), at: 8)
+    store(UInt32(clamping: self.snapLength), at: 16)
+    store(UInt32(1), at: 20)
+    used = Self.headerLength
   }
 
   deinit {
-    if !isClosed { _ = close() }
-    unsafe state.pointee.scratch.deallocate()
-    unsafe state.deallocate()
+    file.discard()
+    unsafe buffer.deallocate()
+  }
+
+  private func store<T: BitwiseCopyable>(_ value: T, at offset: Int) {
+    unsafe buffer.storeBytes(of: value, toByteOffset: offset, as: T.self)
+  }
+
+  private func store(_ value: UInt32, at offset: Int) {
+    unsafe buffer.storeBytes(of: value, toByteOffset: offset, as: UInt32.self)
   }
 
   /// Writes a packet.
@@ -68,42 +80,86 @@ public final class CaptureWriter {
 
   @unsafe
   func write(_ mbuf: UnsafeMutablePointer<nfv_mbuf>, at time: Instant) {
-    guard unsafe state.pointee.failure == 0 else {
-      unsafe state.pointee.lost += 1
+    let length = unsafe Int(mbuf.pointee.packet_length)
+    let kept = min(length, snapLength)
+    if used + Self.recordHeaderLength + kept > capacity { makeRoom(Self.recordHeaderLength + kept) }
+    guard problem == 0, !isClosed else {
+      lost += 1
       return
     }
-    let length = unsafe mbuf.pointee.packet_length
-    var header = pcap_pkthdr()
-    header.ts.tv_sec = Int(time.nanoseconds / 1_000_000_000)
-    header.ts.tv_usec = Int(time.nanoseconds % 1_000_000_000)
-    header.len = length
-    header.caplen = unsafe min(length, state.pointee.snapLength)
-    let target = unsafe UnsafeMutableRawPointer(dumper).assumingMemoryBound(to: UInt8.self)
-    if unsafe header.caplen <= UInt32(mbuf.pointee.data_length) {
-      unsafe pcap_dump(target, &header, nfv_mbuf_data(mbuf))
-    } else {
-      let scratch = unsafe state.pointee.scratch
-      guard unsafe nfv_read(mbuf, 0, header.caplen, scratch) else { return }
-      unsafe pcap_dump(target, &header, scratch)
+    let (seconds, nanoseconds) = time.nanoseconds.quotientAndRemainder(dividingBy: 1_000_000_000)
+    // The format's seconds end in 2106.
+    store(UInt32(truncatingIfNeeded: seconds), at: used)
+    store(UInt32(truncatingIfNeeded: precision == .nanoseconds ? nanoseconds : nanoseconds / 1000), at: used + 4)
+    store(UInt32(truncatingIfNeeded: kept), at: used + 8)
+    store(UInt32(truncatingIfNeeded: length), at: used + 12)
+    used += Self.recordHeaderLength
+    var left = kept
+    var segment: UnsafeMutablePointer<nfv_mbuf>? = unsafe mbuf
+    while left > 0, let part = unsafe segment {
+      let count = unsafe min(left, Int(part.pointee.data_length))
+      unsafe (buffer + used).copyMemory(from: nfv_mbuf_data(part), byteCount: count)
+      used += count
+      left -= count
+      unsafe segment = part.pointee.next
     }
-    if unsafe ferror(pcap_dump_file(dumper)) != 0 {
-      unsafe state.pointee.failure = errno
-      unsafe state.pointee.lost += 1
-    } else {
-      unsafe state.pointee.written += 1
+    written += 1
+  }
+
+  /// Writes out what was collected, and sees to it that one more record fits.
+  private func makeRoom(_ record: Int) {
+    flush()
+    guard record > capacity else { return }
+    unsafe buffer.deallocate()
+    capacity = record
+    unsafe buffer = .allocate(byteCount: record, alignment: 16)
+  }
+
+  private func flush() {
+    guard problem == 0 else { return }
+    let (done, error) = unsafe file.write(UnsafeRawBufferPointer(start: buffer, count: used))
+    if error != 0 { stop(error, after: done) }
+    length += done
+    used = 0
+  }
+
+  /// Counts the packets of the buffer that are not wholly among its first `done` bytes, and cuts the file behind the last
+  /// that is.
+  private func stop(_ error: Int32, after done: Int) {
+    problem = error
+    var whole = length == 0 ? min(Self.headerLength, done) : 0
+    var next = length == 0 ? Self.headerLength : 0
+    while next < used {
+      let kept = unsafe buffer.loadUnaligned(fromByteOffset: next + 8, as: UInt32.self)
+      next += Self.recordHeaderLength + Int(kept)
+      if next <= done {
+        whole = next
+      } else {
+        lost += 1
+        written -= 1
+      }
     }
+    file.cut(to: length + whole)
   }
 
   /// Completes the file.
   /// - Returns: What went wrong, with the file's name.
   public func close() -> [String] {
     guard !isClosed else { return [] }
+    flush()
     isClosed = true
-    if unsafe state.pointee.failure == 0 && pcap_dump_flush(dumper) != 0 { unsafe state.pointee.failure = errno }
-    unsafe pcap_dump_close(dumper)
-    unsafe pcap_close(handle)
-    guard unsafe state.pointee.failure != 0 else { return [] }
-    let reason = unsafe String(cString: strerror(state.pointee.failure))
-    return ["\(path): \(reason); the file is incomplete (\(lost) packets are missing for certain)"]
+    if problem == 0 { problem = file.complete() }
+    guard problem != 0 else { return [] }
+    file.leave()
+    let reason = unsafe String(cString: strerror(problem))
+    return [
+      "\(path): \(reason); \(lost) packets were not written, the \(written) before them are in \(file.partialPath)"
+    ]
+  }
+
+  /// Gives the file up: what was written is removed, and a file that was there before stays as it was.
+  public func discard() {
+    isClosed = true
+    file.discard()
   }
 }

@@ -1,4 +1,5 @@
 import CDPDK
+import Glibc
 public import Wire
 
 /// A DPDK ethdev: a NIC by its PCI address, or any virtual device by its description.
@@ -19,6 +20,7 @@ public final class EthernetDevice: Port {
     public init() {}
   }
 
+  /// The device's number in DPDK: most drivers put it into every packet they receive.
   public let number: Int
   public let queues: [any PortQueue]
   /// The device's hardware address.
@@ -28,11 +30,11 @@ public final class EthernetDevice: Port {
   /// Probes, configures and starts a device.
   /// - Parameter description: `0000:03:00.0`, or a virtual device such as `net_null0,copy=0`.
   /// - Throws: `EnvironmentError` that says what is missing and what mends it.
-  public init(_ description: String, number: Int, options: Options, pool: PacketPool) throws(EnvironmentError) {
-    let found = unsafe nfv_device_probe(description)
-    guard found >= 0 else { throw Self.notFound(description, found) }
+  public init(_ description: String, options: Options, pool: PacketPool) throws(EnvironmentError) {
+    let (found, log) = PacketEnvironment.keepingLog { unsafe nfv_device_probe(description) }
+    guard found >= 0 else { throw DeviceFault(description, found, log).error }
     device = UInt16(found)
-    self.number = number
+    number = Int(found)
     var info = nfv_device_info()
     guard unsafe nfv_device_describe(device, &info) == 0 else {
       throw EnvironmentError(
@@ -50,25 +52,32 @@ public final class EthernetDevice: Port {
       rx_descriptors: UInt16(clamping: options.descriptors), tx_descriptors: UInt16(clamping: options.descriptors),
       mtu: UInt16(clamping: options.mtu), promiscuous: options.promiscuous)
     var step: UnsafePointer<CChar>?
-    let started = unsafe nfv_device_start(device, &settings, pool.pool, &step)
+    let (started, complaints) = PacketEnvironment.keepingLog {
+      unsafe nfv_device_start(UInt16(found), &settings, pool.pool, &step)
+    }
     guard started == 0 else {
       let what = unsafe step.map { unsafe String(cString: $0) } ?? "start"
       nfv_device_remove(device)
       throw EnvironmentError(
-        "device '\(description)' did not \(what) (\(describe(started)))",
-        remedy: "compare queues, descriptors and mtu with what the driver supports")
+        "device '\(description)' did not \(what) (\(describe(started)))"
+          + (DeviceFault.cause(in: complaints).map { ": \($0)" } ?? ""),
+        remedy: started == -ENOMEM
+          ? "raise runtime.packets, or lower 'descriptors': drivers keep a buffer for each"
+          : "compare queues, descriptors and mtu with what the driver supports")
     }
     let device = device
-    queues = (0..<options.queues).map { DeviceQueue(device: device, queue: UInt16($0), port: UInt16(number)) }
+    let marksPackets = Self.leavesPortAsItIs(info)
+    queues = (0..<options.queues).map {
+      DeviceQueue(device: device, queue: UInt16($0), marksPackets: marksPackets)
+    }
   }
 
-  private static func notFound(_ description: String, _ error: Int32) -> EnvironmentError {
-    let isPCI = description.contains(":") && !description.contains(",")
-    return EnvironmentError(
-      "no device '\(description)' (\(describe(error)))",
-      remedy: isPCI
-        ? "list devices with dpdk-devbind.py -s and bind this one with dpdk-devbind.py -b vfio-pci \(description)"
-        : "use a PCI address, or a virtual device such as net_tap0 whose driver is installed (apt-get install dpdk)")
+  /// Whether the driver leaves the ingress port of packets as it finds it: that of whoever put them in, or of a member.
+  private static func leavesPortAsItIs(_ info: nfv_device_info) -> Bool {
+    let driver = unsafe withUnsafeBytes(of: info.driver) { bytes in
+      unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+    }
+    return ["net_ring", "net_bonding", "net_softnic"].contains(driver)
   }
 
   public var counters: [ElementCounter] {
@@ -90,17 +99,19 @@ public final class EthernetDevice: Port {
 final class DeviceQueue: PortQueue {
   private let device: UInt16
   private let queue: UInt16
-  private let port: UInt16
+  private let marksPackets: Bool
 
-  init(device: UInt16, queue: UInt16, port: UInt16) {
+  init(device: UInt16, queue: UInt16, marksPackets: Bool) {
     self.device = device
     self.queue = queue
-    self.port = port
+    self.marksPackets = marksPackets
   }
 
   @unsafe
   func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, now: Instant, bytes: inout UInt64) -> Int {
-    unsafe Int(nfv_device_receive(device, queue, port, slots, UInt16(limit), &bytes))
+    let count = unsafe Int(nfv_device_receive(device, queue, slots, UInt16(limit), &bytes))
+    if marksPackets { for index in 0..<count { unsafe slots[index].unsafelyUnwrapped.pointee.port = device } }
+    return count
   }
 
   @unsafe

@@ -13,6 +13,8 @@ public final class NullPort: Port {
 }
 
 final class NullQueue: PortQueue {
+  var hasEnded: Bool { true }
+
   @unsafe
   func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, now: Instant, bytes: inout UInt64) -> Int { 0 }
 

@@ -76,6 +76,8 @@ final class TrafficQueue: PortQueue {
   private var sent: UInt64 = 0
   private var bitsSent: UInt64 = 0
   private var start: Instant?
+  /// Packets that were given up because there was no buffer for them.
+  private(set) var noBuffer: UInt64 = 0
 
   init(_ profile: TrafficProfile, number: Int, index: Int, of queues: Int, pool: PacketPool) {
     unsafe traffic = .allocate(capacity: 1)
@@ -96,7 +98,18 @@ final class TrafficQueue: PortQueue {
 
   var isTimed: Bool { rate != nil || count != nil }
   var hasEnded: Bool { count.map { sent >= $0 } ?? false }
-  var nextArrival: Instant? { hasEnded ? nil : (start ?? Instant(nanoseconds: 0)).advanced(by: nextOffset) }
+  /// Traffic has no time of its own: it starts when the run does.
+  var nextArrival: Instant? { hasEnded ? nil : start?.advanced(by: nextOffset) }
+
+  func begin(at now: Instant, isLive: Bool) { start = now }
+
+  func skip() -> Bool {
+    guard !hasEnded else { return false }
+    noBuffer += 1
+    bitsSent += UInt64(sizes[Int(sent % UInt64(sizes.count))]) * 8
+    sent += 1
+    return true
+  }
 
   /// When the next packet is due after the first one: exact, since it is counted from the start each time.
   private var nextOffset: UInt64 {
@@ -118,7 +131,6 @@ final class TrafficQueue: PortQueue {
     var wanted = limit
     if let count { wanted = Int(min(UInt64(wanted), count - sent)) }
     if rate != nil {
-      start = start ?? now
       wanted = min(wanted, due(now, limit: wanted))
     }
     guard wanted > 0 else { return 0 }
