@@ -67,6 +67,10 @@ let package = Package(
     .testTarget(name: "ElementsTests", dependencies: ["Elements", "Assembly", "TestKit"], swiftSettings: safe),
     .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: safe),
     .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: safe),
+    .testTarget(
+      name: "AssemblyTests", dependencies: ["Assembly", "Configuration", "Dataplane", "Elements"], swiftSettings: safe),
+    .testTarget(
+      name: "ControlTests", dependencies: ["Control", "Configuration", "Dataplane", "Elements"], swiftSettings: safe),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -93,8 +93,11 @@ public struct Classify: Element {
   }
 
   private static func warnOfCovered(_ rules: [(rule: ClassifyRule, range: SourceRange?)], _ settings: inout Settings) {
+    let plain = rules.map(\.rule)
     for (index, later) in rules.enumerated() {
-      guard let earlier = rules[..<index].first(where: { $0.rule.covers(later.rule) }) else { continue }
+      guard let earlier = plain[..<index].firstIndex(where: { $0.covers(later.rule) }).map({ rules[$0] }) else {
+        continue
+      }
       settings.warn(
         later.range, "this rule never matches: an earlier one takes all its packets",
         remedy: "move it up or remove it", notes: [.init(earlier.range, "the earlier rule")])

@@ -13,7 +13,9 @@ enum FragmentKind: UInt8, BitwiseCopyable, TextSetting {
   /// Fragments that have no transport header.
   case later
 
-  static var schema: ValueSchema { ValueSchema("yes | no | first | later", example: "yes") }
+  static var schema: ValueSchema {
+    ValueSchema("yes | no | first | later", example: "yes", jsonSchema: #""type": ["boolean", "string"]"#)
+  }
   static var placeholder: FragmentKind { .any }
 
   init?(settingText text: String) {
@@ -43,7 +45,9 @@ struct LengthRange: TextSetting {
   let least: UInt32
   let most: UInt32
 
-  static var schema: ValueSchema { ValueSchema("length or range of lengths", example: "64-128") }
+  static var schema: ValueSchema {
+    ValueSchema("length or range of lengths", example: "64-128", jsonSchema: #""type": ["string", "integer"]"#)
+  }
   static var placeholder: LengthRange { LengthRange(least: 0, most: .max) }
 
   private init(least: UInt32, most: UInt32) {

@@ -176,6 +176,7 @@ struct ClassifyRule: BitwiseCopyable, Sendable {
 
   /// Whether everything that `other` matches is matched by this rule too, as far as plain comparison of fields shows.
   func covers(_ other: ClassifyRule) -> Bool {
+    guard fields.isSubset(of: other.fields) else { return false }
     func same<T: Equatable>(_ field: Fields, _ get: (ClassifyRule) -> T) -> Bool {
       !fields.contains(field) || other.fields.contains(field) && get(self) == get(other)
     }

@@ -65,6 +65,7 @@ public struct CheckIP: PacketElement {
     martians6 = FlatArray(martians.compactMap { if case .v6(let prefix) = $0 { prefix } else { nil } })
   }
 
+  @inline(__always)
   public mutating func process(_ packet: inout Packet) -> Verdict<Output> {
     if let ip = packet.ipv4 {
       if checksum && !ip.isChecksumValid { return .drop(Drop.badChecksum) }

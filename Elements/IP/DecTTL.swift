@@ -36,6 +36,7 @@ public struct DecTTL: PacketElement {
     multicast = try settings.take("multicast", default: true, "whether multicast packets lose a hop too")
   }
 
+  @inline(__always)
   public mutating func process(_ packet: inout Packet) -> Verdict<Output> {
     if let ip = packet.mutableIPv4 {
       if !multicast && ip.isMulticast { return .forward(.forwarded) }

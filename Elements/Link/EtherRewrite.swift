@@ -37,6 +37,7 @@ public struct EtherRewrite: PacketElement {
     setsDestination = destination != nil
   }
 
+  @inline(__always)
   public mutating func process(_ packet: inout Packet) -> Verdict<SoleOutput> {
     guard packet.ethernet != nil else { return .drop(.malformed) }
     guard let ethernet = packet.mutableEthernet else { return .drop(.noBuffer) }

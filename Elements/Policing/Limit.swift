@@ -96,7 +96,10 @@ struct Pacer {
   mutating func spacing(afterBytes bytes: Int) -> UInt64 {
     let product = rate.share(ofBytes: bytes).multipliedFullWidth(by: 1_000_000_000)
     let (low, carry) = product.low.addingReportingOverflow(remainder)
-    let (quotient, rest) = max(rate.perSecond, 1).dividingFullWidth((product.high &+ (carry ? 1 : 0), low))
+    let high = product.high &+ (carry ? 1 : 0)
+    let divisor = max(rate.perSecond, 1)
+    let (quotient, rest) =
+      high == 0 ? low.quotientAndRemainder(dividingBy: divisor) : divisor.dividingFullWidth((high, low))
     remainder = rest
     return quotient
   }

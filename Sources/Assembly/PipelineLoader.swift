@@ -13,6 +13,10 @@ struct PipelineLoader {
   var ports: [Pipeline.PortDeclaration] = []
   var elements: [Pipeline.ElementDeclaration] = []
   var wiring = Wiring()
+  /// Ports whose declaration is wrong.
+  var brokenPorts: [String] = []
+  /// Elements and uses of subgraphs so far.
+  var size = 0
 
   init(path: String, elements: [ElementKind], ports: [PortKind], rebinding: [PortBinding]?) {
     self.path = path
@@ -49,13 +53,14 @@ struct PipelineLoader {
     readPorts(substituted(root["ports"], &parameters), root)
     let subgraphs = readSubgraphs(root["subgraphs"])
     var scope = Scope(prefix: "", parameters: parameters)
-    readElements(root["elements"], &scope, subgraphs, depth: 0)
+    readElements(root["elements"], &scope, subgraphs)
     readGraph(root["graph"], &scope, root)
     reportUnused(overrides, in: root)
     let hint = root["hint"].flatMap { substituted($0, &parameters)?.scalar }
 
-    diagnostics += wiring.danglingAliases()
     // Checks of the whole graph say little when half of it could not be read.
+    try throwErrors()
+    diagnostics += wiring.danglingAliases()
     try throwErrors()
     var checks = Checks(wiring.graph(ports: ports, elements: elements))
     checks.run()
@@ -67,7 +72,10 @@ struct PipelineLoader {
       warnings: diagnostics)
   }
 
-  private func throwErrors() throws(ConfigurationError) {
+  /// A mistake within a subgraph is found at each use of it, and said once.
+  private mutating func throwErrors() throws(ConfigurationError) {
+    var said: Set<Diagnostic> = []
+    diagnostics.removeAll { !said.insert($0).inserted }
     if diagnostics.contains(where: { $0.severity == .error }) { throw ConfigurationError(diagnostics) }
   }
 
@@ -173,8 +181,11 @@ struct PipelineLoader {
     }
     for (key, value) in members {
       let name = key.scalar ?? ""
-      guard checkName(key, "port") else { continue }
-      guard var specification = rebound(name) ?? readPort(key, value) else { continue }
+      guard checkName(key, "a port") else { continue }
+      guard var specification = rebound(name) ?? readPort(key, value) else {
+        brokenPorts.append(name)
+        continue
+      }
       if let replacing { specification = replacing(name, specification) }
       wiring.addPort(name, ports.count, specification.summary, specification.receives, key.range)
       ports.append(.init(name: name, specification: specification, range: key.range))
@@ -243,7 +254,7 @@ struct PipelineLoader {
     let name = key.scalar ?? ""
     guard isName(name), name != "drop" else {
       error(
-        key.range, name == "drop" ? "'drop' is where packets are freed" : "'\(name)' cannot name a \(what)",
+        key.range, name == "drop" ? "'drop' is where packets are freed" : "'\(name)' cannot name \(what)",
         "choose a name of letters, digits, '_' and '-'")
       return false
     }
@@ -261,12 +272,20 @@ struct PipelineLoader {
     var owners: [String: Pipeline.PortDeclaration] = [:]
     for port in ports {
       for resource in port.specification.resources {
-        if let first = owners.updateValue(port, forKey: resource) {
+        if resource != "file /dev/null", let first = owners.updateValue(port, forKey: resource) {
           error(
             port.range, "ports '\(first.name)' and '\(port.name)' both use \(resource)", "give each port its own",
             notes: [.init(first.range, "the other port")])
         }
       }
+    }
+    for port in ports {
+      guard let input = (port.specification as? CaptureSpecification)?.input,
+        let writer = owners["file \(input)"], input != "/dev/null"
+      else { continue }
+      error(
+        writer.range, "port '\(writer.name)' would write over file \(input), which port '\(port.name)' plays",
+        "write to another file", notes: [.init(port.range, "played here")])
     }
     let used = Set(
       graph.edges.flatMap { [$0.from, $0.to] }.compactMap { node -> Int? in

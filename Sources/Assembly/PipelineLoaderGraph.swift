@@ -19,7 +19,8 @@ extension PipelineLoader {
     var prefix: String
     var parameters: Parameters
     var entries: [String: Entry] = [:]
-    var kinds: [String] = []
+    /// The subgraphs that this scope is the inside of, from the outermost in.
+    var subgraphs: [String] = []
   }
 
   /// A subgraph as the file declares it.
@@ -33,13 +34,16 @@ extension PipelineLoader {
   static let subgraphKeys = ["parameters", "inputs", "outputs", "elements", "graph"]
   /// How deep subgraphs may use one another.
   static let subgraphDepth = 16
+  /// How many elements and uses of subgraphs a pipeline may have: few lines of subgraphs that use one another ask for
+  /// more than any memory holds.
+  static let sizeLimit = 10_000
 
   // MARK: Subgraphs
 
   mutating func readSubgraphs(_ node: YAMLNode?) -> [Subgraph] {
     var subgraphs: [Subgraph] = []
     for (key, value) in mapping(node, "subgraphs") {
-      guard checkName(key, "subgraph") else { continue }
+      guard checkName(key, "a subgraph") else { continue }
       let name = key.scalar ?? ""
       if elementKinds.contains(where: { $0.name == name }) {
         error(key.range, "'\(name)' is an element of the library", "choose another name for the subgraph")
@@ -60,7 +64,7 @@ extension PipelineLoader {
     guard let node, !node.isNull else { return [] }
     var ends: [(name: String, range: SourceRange)] = []
     for member in node.sequence ?? [node] {
-      guard checkName(member, "subgraph's end") else { continue }
+      guard checkName(member, "a subgraph's end") else { continue }
       ends.append((member.scalar ?? "", member.range))
     }
     return ends
@@ -68,14 +72,21 @@ extension PipelineLoader {
 
   private mutating func use(
     _ subgraph: Subgraph, as name: String, _ key: YAMLNode, _ arguments: YAMLNode?, _ scope: Scope,
-    _ subgraphs: [Subgraph], depth: Int
+    _ subgraphs: [Subgraph]
   ) -> Scope.Entry {
-    guard depth < Self.subgraphDepth else {
+    guard !scope.subgraphs.contains(subgraph.name) else {
       error(key.range, "subgraph '\(subgraph.name)' uses itself", "break the circle")
       return .broken
     }
+    guard scope.subgraphs.count < Self.subgraphDepth else {
+      error(
+        key.range, "subgraphs stand within one another too deeply", "nest at most \(Self.subgraphDepth) of them")
+      return .broken
+    }
+    guard grow(at: key.range) else { return .broken }
     let full = scope.prefix + name
-    var inner = Scope(prefix: full + "/", parameters: Parameters())
+    var inner = Scope(
+      prefix: full + "/", parameters: Parameters(), subgraphs: scope.subgraphs + [subgraph.name])
     for (parameter, value) in mapping(subgraph.node["parameters"], "parameters") {
       inner.parameters.set(parameter.scalar ?? "", value)
     }
@@ -101,16 +112,26 @@ extension PipelineLoader {
       outputs.append((end, alias))
       inner.entries[end] = .innerOutput(alias)
     }
-    readElements(subgraph.node["elements"], &inner, subgraphs, depth: depth + 1)
+    readElements(subgraph.node["elements"], &inner, subgraphs)
     readGraph(subgraph.node["graph"], &inner, subgraph.node)
     return .subgraph(inputs: inputs, outputs: outputs)
   }
 
+  /// Counts an element or a use of a subgraph in; says so once when there are too many.
+  private mutating func grow(at range: SourceRange) -> Bool {
+    size += 1
+    if size == Self.sizeLimit + 1 {
+      error(range, "the pipeline has more than \(Self.sizeLimit) elements", "use fewer subgraphs within one another")
+    }
+    return size <= Self.sizeLimit
+  }
+
   // MARK: Elements
 
-  mutating func readElements(_ node: YAMLNode?, _ scope: inout Scope, _ subgraphs: [Subgraph], depth: Int) {
+  mutating func readElements(_ node: YAMLNode?, _ scope: inout Scope, _ subgraphs: [Subgraph]) {
     if scope.prefix.isEmpty {
       for (index, port) in wiring.ports.enumerated() { scope.entries[port.name] = .port(index) }
+      for name in brokenPorts { scope.entries[name] = .broken }
     }
     let references = ReferenceCollector()
     let outer = context
@@ -118,7 +139,7 @@ extension PipelineLoader {
     defer { context = outer }
     for (key, raw) in mapping(node, "elements") {
       let name = key.scalar ?? ""
-      guard checkName(key, "element") else { continue }
+      guard checkName(key, "an element") else { continue }
       guard scope.entries[name] == nil else {
         error(key.range, "'\(name)' is taken", "choose another name; ports, elements and ends share them")
         continue
@@ -127,7 +148,7 @@ extension PipelineLoader {
         scope.entries[name] = .broken
         continue
       }
-      scope.entries[name] = readElement(key, value, scope, subgraphs, depth: depth)
+      scope.entries[name] = readElement(key, value, scope, subgraphs)
     }
     for reference in references.references where !reference.name.isEmpty && scope.entries[reference.name] == nil {
       error(
@@ -137,7 +158,7 @@ extension PipelineLoader {
   }
 
   private mutating func readElement(
-    _ key: YAMLNode, _ value: YAMLNode, _ scope: Scope, _ subgraphs: [Subgraph], depth: Int
+    _ key: YAMLNode, _ value: YAMLNode, _ scope: Scope, _ subgraphs: [Subgraph]
   ) -> Scope.Entry {
     let name = key.scalar ?? ""
     let typeNode: YAMLNode
@@ -156,7 +177,7 @@ extension PipelineLoader {
     }
     let type = typeNode.scalar ?? ""
     if let subgraph = subgraphs.first(where: { $0.name == type }) {
-      return use(subgraph, as: name, key, settings, scope, subgraphs, depth: depth)
+      return use(subgraph, as: name, key, settings, scope, subgraphs)
     }
     guard let kind = elementKinds.first(where: { $0.name == type }) else {
       let known = elementKinds.map(\.name) + subgraphs.map(\.name)
@@ -170,6 +191,7 @@ extension PipelineLoader {
   private mutating func addElement(
     _ name: String, _ kind: ElementKind, _ node: YAMLNode?, _ range: SourceRange
   ) -> Scope.Entry? {
+    guard grow(at: range) else { return nil }
     let store = SharedStore()
     var settings = Settings(node, range: range, context: context, store: store)
     do throws(ConfigurationError) {
@@ -231,7 +253,9 @@ extension PipelineLoader {
     if let entry = scope.entries[name] { return entry }
     let range = line.part(offset: stop.offset, length: name.count)
     if let kind = elementKinds.first(where: { $0.name == name }) {
-      return addElement("\(scope.prefix)\(name)@\(range.start.line)", kind, nil, range) ?? .broken
+      var full = "\(scope.prefix)\(name)@\(range.start.line)"
+      if wiring.elements.contains(where: { $0.name == full }) { full += ":\(range.start.column)" }
+      return addElement(full, kind, nil, range) ?? .broken
     }
     let known = scope.entries.keys.sorted() + elementKinds.map(\.name) + ["drop"]
     error(

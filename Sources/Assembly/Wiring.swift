@@ -53,19 +53,28 @@ struct Wiring {
     return aliases.count - 1
   }
 
+  /// Edges that leave each alias.
+  private var exits: [Int: [Edge]] {
+    var exits: [Int: [Edge]] = [:]
+    for edge in edges { if case .alias(let index) = edge.from { exits[index, default: []].append(edge) } }
+    return exits
+  }
+
   /// Ends of subgraphs that packets would get stuck at.
   func danglingAliases() -> [Diagnostic] {
     var found: [Diagnostic] = []
+    let exits = exits
+    let entered = Set(edges.map(\.to))
     for (index, alias) in aliases.enumerated() {
-      let out = edges.filter { $0.from == .alias(index) }
-      let entered = edges.contains { $0.to == .alias(index) }
-      if out.isEmpty, entered {
+      let out = exits[index] ?? []
+      let isEntered = entered.contains(.alias(index))
+      if out.isEmpty, isEntered {
         found.append(
           Diagnostic(
             .error, alias.range, "'\(alias.name)' leads nowhere",
             remedy: "connect it, or write '- \(alias.name) -> drop'"))
       }
-      if !entered, !out.isEmpty {
+      if !isEntered, !out.isEmpty {
         found.append(
           Diagnostic(.error, alias.range, "nothing leads to '\(alias.name)'", remedy: "connect it in 'graph'"))
       }
@@ -76,15 +85,36 @@ struct Wiring {
             remedy: "an end leads to one place; use Tee to send copies to several"))
       }
     }
+    return found.isEmpty ? circles(exits) : found
+  }
+
+  /// Ends of subgraphs that lead to nothing but each other.
+  private func circles(_ exits: [Int: [Edge]]) -> [Diagnostic] {
+    var found: [Diagnostic] = []
+    var seen: Set<Int> = []
+    for start in aliases.indices {
+      var path: [Int] = []
+      var next: Int? = start
+      while let index = next, seen.insert(index).inserted {
+        path.append(index)
+        next = if case .alias(let target)? = exits[index]?.first?.to { target } else { nil }
+      }
+      guard let next, let first = path.firstIndex(of: next) else { continue }
+      let names = path[first...].map { aliases[$0].name }.joined(separator: ", ")
+      found.append(
+        Diagnostic(
+          .error, exits[next]?.first?.range ?? aliases[next].range,
+          "\(names) lead to nothing but each other", remedy: "lead one of them to an element, a port or drop"))
+    }
     return found
   }
 
   /// Where packets that come to `end` really go.
-  private func resolved(_ end: End) -> End? {
+  private func resolved(_ end: End, _ exits: [Int: [Edge]]) -> End? {
     var end = end
     for _ in 0...aliases.count {
-      guard case .alias = end else { return end }
-      guard let next = edges.first(where: { $0.from == end })?.to else { return nil }
+      guard case .alias(let index) = end else { return end }
+      guard let next = exits[index]?.first?.to else { return nil }
       end = next
     }
     return nil
@@ -94,7 +124,8 @@ struct Wiring {
   func graph(ports declared: [Pipeline.PortDeclaration], elements: [Pipeline.ElementDeclaration]) -> Graph {
     var graph = Graph()
     var places: [End: Int] = [:]
-    let used = Set(edges.flatMap { [$0.from, resolved($0.to) ?? .drop] })
+    let exits = exits
+    let used = Set(edges.flatMap { [$0.from, resolved($0.to, exits) ?? .drop] })
     for (index, port) in ports.enumerated() where used.contains(.receive(port: index)) {
       places[.receive(port: index)] = graph.nodes.count
       graph.nodes.append(
@@ -136,7 +167,7 @@ struct Wiring {
     }
     for edge in edges {
       if case .alias = edge.from { continue }
-      guard let from = place(edge.from), let end = resolved(edge.to), let to = place(end) else { continue }
+      guard let from = place(edge.from), let end = resolved(edge.to, exits), let to = place(end) else { continue }
       graph.edges.append(.init(from: from.node, output: from.end, to: to.node, input: to.end, position: edge.range))
     }
     return graph

@@ -36,6 +36,7 @@ public struct SettingRecord: Sendable {
     var described = #""description": \#(quoted(help))"#
     if let defaultText { described += #", "x-default": \#(quoted(defaultText))"# }
     return switch shape {
+    case .value where schema.jsonSchema == #""type": "string""#: "\(described), \(schema.jsonSchema)"
     case .value: #"\#(described), "anyOf": [{\#(schema.jsonSchema)}, {\#(Self.parameterSchema)}]"#
     case .map: #"\#(described), "type": "object", "additionalProperties": {\#(schema.jsonSchema)}"#
     case .nested: "\(described), \(Self.objectSchema(nested))"

@@ -21,13 +21,20 @@ public enum JSON: Sendable {
     switch self {
     case .string(let value): out += Self.quoted(value)
     case .number(let value): out += String(value)
-    case .decimal(let value): out += value.isFinite ? "\((value * 100).rounded() / 100)" : "null"
+    case .decimal(let value): out += Self.rounded(value)
     case .bool(let value): out += value ? "true" : "false"
     case .array(let values):
       Self.writeList(values.map { (nil, $0) }, "[", "]", to: &out, indent: indent)
     case .object(let members):
       Self.writeList(members.map { ($0.0, $0.1) }, "{", "}", to: &out, indent: indent)
     }
+  }
+
+  /// Two decimals; `null` for what is no number (RFC 8259, section 6).
+  private static func rounded(_ value: Double) -> String {
+    guard value.isFinite else { return "null" }
+    let scaled = value * 100
+    return "\(scaled.isFinite ? scaled.rounded() / 100 : value)"
   }
 
   private static func writeList(

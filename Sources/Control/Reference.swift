@@ -135,7 +135,7 @@ public struct Reference {
           "hint": {"type": "string"},
           "parameters": {"type": "object"},
           "runtime": {\(SettingRecord.objectSchema(runtime.records))},
-          "ports": {"type": "object", "additionalProperties": {"anyOf": [{"type": "string"}, {"type": "object", "properties": {
+          "ports": {"type": "object", "additionalProperties": {"anyOf": [{"type": ["string", "null"]}, {"type": "object", "properties": {
       \(ports.joined(separator: ",\n"))
           }}]}},
           "subgraphs": {"type": "object", "additionalProperties": {"$ref": "#/$defs/subgraph"}},

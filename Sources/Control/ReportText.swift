@@ -74,7 +74,8 @@ extension Report {
     let units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"]
     var scaled = Double(value)
     var unit = 0
-    while scaled >= 1000 && unit < units.count - 1 {
+    // What one decimal would round up to 1,000 takes the next unit.
+    while scaled >= (unit == 0 ? 1000 : 999.95) && unit < units.count - 1 {
       scaled /= 1000
       unit += 1
     }

@@ -76,9 +76,9 @@ public struct Verdict<Output: OutputEnd>: Sendable {
 @usableFromInline
 enum VerdictCode {
   /// Set for a drop; the low byte is the reason.
-  @usableFromInline static let drop: UInt16 = 0x8000
+  @inlinable static var drop: UInt16 { 0x8000 }
   /// The element took the packet; the slot is empty.
-  @usableFromInline static let taken: UInt16 = 0x7FFF
+  @inlinable static var taken: UInt16 { 0x7FFF }
   /// Outputs are numbered below this.
-  @usableFromInline static let outputLimit = 0x4000
+  @inlinable static var outputLimit: Int { 0x4000 }
 }

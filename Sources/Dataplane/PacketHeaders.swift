@@ -80,14 +80,14 @@ extension Packet {
   // MARK: Views
 
   /// Parsing brings headers into one piece, so a segment that is too short is looked at again afterwards.
-  @inlinable
+  @inlinable @inline(__always)
   var hasEthernet: Bool {
     contiguousLength >= EthernetHeader<ReadOnly>.length
       || segmentCount > 1 && facts != 0 && contiguousLength >= EthernetHeader<ReadOnly>.length
   }
 
   /// The Ethernet header; nil for frames shorter than one.
-  @inlinable
+  @inlinable @inline(__always)
   public var ethernet: EthernetHeader<ReadOnly>? {
     @_lifetime(borrow self)
     get {
@@ -98,7 +98,7 @@ extension Packet {
   }
 
   /// The Ethernet header, to write.
-  @inlinable
+  @inlinable @inline(__always)
   public var mutableEthernet: EthernetHeader<ReadWrite>? {
     @_lifetime(&self)
     mutating get {
@@ -153,7 +153,7 @@ extension Packet {
   }
 
   /// The IPv4 header; nil when this is no structurally sound IPv4 packet.
-  @inlinable
+  @inlinable @inline(__always)
   public var ipv4: IPv4Header<ReadOnly>? {
     @_lifetime(borrow self)
     get {
@@ -164,7 +164,7 @@ extension Packet {
   }
 
   /// The IPv4 header, to write.
-  @inlinable
+  @inlinable @inline(__always)
   public var mutableIPv4: IPv4Header<ReadWrite>? {
     @_lifetime(&self)
     mutating get {
@@ -175,7 +175,7 @@ extension Packet {
   }
 
   /// The IPv6 header; nil when this is no structurally sound IPv6 packet.
-  @inlinable
+  @inlinable @inline(__always)
   public var ipv6: IPv6Header<ReadOnly>? {
     @_lifetime(borrow self)
     get {
@@ -186,7 +186,7 @@ extension Packet {
   }
 
   /// The IPv6 header, to write.
-  @inlinable
+  @inlinable @inline(__always)
   public var mutableIPv6: IPv6Header<ReadWrite>? {
     @_lifetime(&self)
     mutating get {

@@ -4,19 +4,19 @@ import Wire
 /// What parsing found out, as bits of `nfv_mbuf.parsed` (see cdpdk.h).
 @usableFromInline
 enum Facts {
-  @usableFromInline static let parsed: UInt8 = 1 << 0
-  @usableFromInline static let ipv4: UInt8 = 1 << 1
-  @usableFromInline static let ipv6: UInt8 = 1 << 2
-  @usableFromInline static let fragment: UInt8 = 1 << 3
-  @usableFromInline static let laterFragment: UInt8 = 1 << 4
-  @usableFromInline static let transport: UInt8 = 1 << 5
-  @usableFromInline static let arp: UInt8 = 1 << 6
-  @usableFromInline static let hashed: UInt8 = 1 << 7
+  @inlinable static var parsed: UInt8 { 1 << 0 }
+  @inlinable static var ipv4: UInt8 { 1 << 1 }
+  @inlinable static var ipv6: UInt8 { 1 << 2 }
+  @inlinable static var fragment: UInt8 { 1 << 3 }
+  @inlinable static var laterFragment: UInt8 { 1 << 4 }
+  @inlinable static var transport: UInt8 { 1 << 5 }
+  @inlinable static var arp: UInt8 { 1 << 6 }
+  @inlinable static var hashed: UInt8 { 1 << 7 }
 }
 
 extension Packet {
   /// What is known of the headers; the first call parses.
-  @inlinable
+  @inlinable @inline(__always)
   var facts: UInt8 {
     let known = unsafe mbuf.pointee.parsed
     return known != 0 ? known : parse()

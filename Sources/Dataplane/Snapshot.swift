@@ -25,7 +25,7 @@ public final class ReaderDomain: @unchecked Sendable {
 /// A read-mostly value that all workers share. Readers see a whole value, the old or the new one, without a lock or a
 /// counted reference; a writer replaces it.
 @safe
-public final class Snapshot<Value: Sendable>: @unchecked Sendable {
+public final class Snapshot<Value: ~Copyable & Sendable>: @unchecked Sendable {
   @usableFromInline let word: UnsafeMutablePointer<UnsafeMutableRawPointer?>
 
   /// A snapshot of `value`.
@@ -41,7 +41,7 @@ public final class Snapshot<Value: Sendable>: @unchecked Sendable {
 
   /// Reads the value. On a worker it stays whole until the worker's next round.
   @inlinable
-  public func read<Result>(_ body: (borrowing Value) -> Result) -> Result {
+  public func read<Result: ~Copyable>(_ body: (borrowing Value) -> Result) -> Result {
     let value = unsafe nfv_load_pointer(word).unsafelyUnwrapped.assumingMemoryBound(to: Value.self)
     return unsafe body(value.pointee)
   }

@@ -4,7 +4,9 @@ public import Wire
 ///
 /// IPv4 addresses are looked up in steps of 16, 8 and 8 bits, so in one to three loads; IPv6 in 16 and then 8 bits at a
 /// time, as far as prefixes go. Every step's entry holds a value, or the number of the next step's 256 entries.
-public struct RoutingTable: Sendable {
+///
+/// It cannot be copied, so that readers of a shared one count no references, which other workers would feel.
+public struct RoutingTable: ~Copyable, Sendable {
   /// A prefix and what it leads to.
   public struct Route: Hashable, Sendable {
     /// Which destinations.
@@ -48,10 +50,10 @@ public struct RoutingTable: Sendable {
   @inlinable
   public func lookup(_ address: IPv4Address) -> UInt32? {
     let bits = Int(address.rawValue)
-    var entry = v4.root[bits >> 16]
+    var entry = v4.first(bits >> 16)
     if entry & SteppedTrie.more != 0 {
-      entry = v4.steps[Int(entry & ~SteppedTrie.more) << 8 | (bits >> 8 & 0xFF)]
-      if entry & SteppedTrie.more != 0 { entry = v4.steps[Int(entry & ~SteppedTrie.more) << 8 | (bits & 0xFF)] }
+      entry = v4.next(entry, bits >> 8 & 0xFF)
+      if entry & SteppedTrie.more != 0 { entry = v4.next(entry, bits & 0xFF) }
     }
     return entry == 0 ? nil : entry &- 1
   }
@@ -59,26 +61,40 @@ public struct RoutingTable: Sendable {
   /// What the longest prefix that contains an address leads to.
   @inlinable
   public func lookup(_ address: IPv6Address) -> UInt32? {
-    var entry = v6.root[Int(address.high >> 48)]
+    var entry = v6.first(Int(address.high >> 48))
     var depth = 16
     while entry & SteppedTrie.more != 0 {
       let word = depth < 64 ? address.high : address.low
-      let byte = Int(truncatingIfNeeded: word >> UInt64(56 - depth & 63)) & 0xFF
-      entry = v6.steps[Int(entry & ~SteppedTrie.more) << 8 | byte]
-      depth += 8
+      entry = v6.next(entry, Int(truncatingIfNeeded: word >> UInt64(56 - depth & 63)) & 0xFF)
+      depth &+= 8
     }
     return entry == 0 ? nil : entry &- 1
   }
 }
 
 /// A trie whose first step takes 16 bits and all others 8.
-@usableFromInline
-struct SteppedTrie: Sendable {
+@safe @usableFromInline
+struct SteppedTrie: ~Copyable, @unchecked Sendable {
   /// Set in an entry that leads to a further step; without it an entry is a value plus one, or 0 for none.
   @usableFromInline static var more: UInt32 { 0x8000_0000 }
 
-  @usableFromInline let root: FlatArray<UInt32>
-  @usableFromInline let steps: FlatArray<UInt32>
+  @usableFromInline let entries: UnsafeMutablePointer<UInt32>
+  @usableFromInline let stepCount: Int
+
+  deinit { unsafe entries.deallocate() }
+
+  /// The entry of the first step for an address's highest 16 bits.
+  @inlinable
+  func first(_ bits: Int) -> UInt32 { unsafe entries[bits & 0xFFFF] }
+
+  /// The entry of the step that `entry` leads to, for the next 8 bits. Only the table itself makes entries; the check
+  /// is there so that a mistake in it would not go unnoticed.
+  @inlinable
+  func next(_ entry: UInt32, _ bits: Int) -> UInt32 {
+    let step = Int(entry & ~Self.more)
+    precondition(step < stepCount, "a routing table leads beyond its end")
+    return unsafe entries[65_536 &+ step << 8 | bits & 0xFF]
+  }
 
   /// - Parameter prefixes: Bits aligned to the highest.
   init(_ prefixes: [(bits: IPv6Address, length: Int, value: UInt32)]) {
@@ -106,8 +122,10 @@ struct SteppedTrie: Sendable {
       let start = step << 8 | Self.byte(prefix.bits, depth)
       for slot in start..<start + 1 << (depth + 8 - prefix.length) { steps[slot] = entry }
     }
-    self.root = FlatArray(root)
-    self.steps = FlatArray(steps)
+    stepCount = steps.count >> 8
+    unsafe entries = .allocate(capacity: root.count + steps.count)
+    for (index, entry) in root.enumerated() { unsafe (entries + index).initialize(to: entry) }
+    for (index, entry) in steps.enumerated() { unsafe (entries + root.count + index).initialize(to: entry) }
   }
 
   /// The step that an entry leads to, made if there is none and filled with the entry's value.

@@ -47,7 +47,10 @@ public struct TokenBucket: Sendable {
       fraction = 0
       return
     }
-    let (gained, rest) = UInt64(1_000_000_000).dividingFullWidth((high, low))
+    // Dividing 64 bits by a constant is a multiplication; 128 bits take a call.
+    let (gained, rest) =
+      high == 0
+      ? low.quotientAndRemainder(dividingBy: 1_000_000_000) : UInt64(1_000_000_000).dividingFullWidth((high, low))
     let (sum, overflow) = tokens.addingReportingOverflow(gained)
     if overflow || sum >= burst {
       tokens = burst

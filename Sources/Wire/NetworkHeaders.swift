@@ -56,7 +56,7 @@ public struct IPv4Header<Access: HeaderAccess>: ~Escapable {
   /// Whether the destination is a multicast group.
   @inlinable public var isMulticast: Bool { destination.isMulticast }
   /// Whether the checksum is right.
-  @inlinable
+  @inlinable @inline(__always)
   public var isChecksumValid: Bool {
     guard !hasOptions else { return Checksum.isValid(bytes.sum(headerLength)) }
     // Byte order does not matter to the sum (RFC 1071, 2B), nor does the width of the words added.

@@ -39,7 +39,7 @@ import Wire
   @Test func describesValuesInJSONSchema() throws {
     let records = try probed()
     let parameter = #"{"type": "string", "pattern": "\\$\\{"}"#
-    #expect(records[0].jsonSchema == #""description": "own address", "anyOf": [{"type": "string"}, \#(parameter)]"#)
+    #expect(records[0].jsonSchema == #""description": "own address", "type": "string""#)
     #expect(
       records[1].jsonSchema
         == #""description": "say \"when\"", "x-default": "5m", "anyOf": [{"type": ["string", "integer"]}, \#(parameter)]"#

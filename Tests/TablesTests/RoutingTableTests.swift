@@ -2,6 +2,10 @@ import Tables
 import Testing
 import Wire
 
+/// A table cannot be part of an expectation, since it cannot be copied.
+private func find(_ address: IPv4Address, in table: borrowing RoutingTable) -> UInt32? { table.lookup(address) }
+private func find(_ address: IPv6Address, in table: borrowing RoutingTable) -> UInt32? { table.lookup(address) }
+
 @Suite struct RoutingTableTests {
   /// Looks at every route; of equal prefixes the last one counts.
   func oracle(_ routes: [RoutingTable.Route], _ address: IPAddress) -> UInt32? {
@@ -54,8 +58,8 @@ import Wire
 
   @Test func anEmptyTableFindsNothing() {
     let table = RoutingTable([])
-    #expect(table.lookup(IPv4Address(0, 0, 0, 0)) == nil)
-    #expect(table.lookup(IPv6Address(high: .max, low: .max)) == nil)
+    #expect(find(IPv4Address(0, 0, 0, 0), in: table) == nil)
+    #expect(find(IPv6Address(high: .max, low: .max), in: table) == nil)
   }
 
   @Test func hostRoutesAndDefaultRoutes() {
@@ -63,9 +67,41 @@ import Wire
       .init(.v4(.all), 1), .init(.v4(IPv4Prefix(host: IPv4Address(255, 255, 255, 255))), 2),
       .init(.v6(.all), 3), .init(.v6(IPv6Prefix(host: IPv6Address(high: .max, low: .max))), 4),
     ])
-    #expect(table.lookup(IPv4Address(255, 255, 255, 255)) == 2)
-    #expect(table.lookup(IPv4Address(255, 255, 255, 254)) == 1)
-    #expect(table.lookup(IPv6Address(high: .max, low: .max)) == 4)
-    #expect(table.lookup(IPv6Address(high: .max, low: .max - 1)) == 3)
+    #expect(find(IPv4Address(255, 255, 255, 255), in: table) == 2)
+    #expect(find(IPv4Address(255, 255, 255, 254), in: table) == 1)
+    #expect(find(IPv6Address(high: .max, low: .max), in: table) == 4)
+    #expect(find(IPv6Address(high: .max, low: .max - 1), in: table) == 3)
+  }
+
+  @Test func theLaterOfTwoEqualPrefixesCounts() {
+    let prefix = IPPrefix.v4(IPv4Prefix(masking: IPv4Address(10, 0, 0, 0), length: 8))
+    let table = RoutingTable([.init(prefix, 1), .init(.v4(.all), 3), .init(prefix, 2)])
+    let found = table.lookup(IPv4Address(10, 1, 2, 3))
+    #expect(found == 2)
+  }
+
+  /// Prefixes of each length, nested into each other, and the addresses just inside and outside.
+  @Test func everyLengthEndsWhereItShould() {
+    let v4 = (0...32).map { length in
+      RoutingTable.Route(.v4(IPv4Prefix(masking: IPv4Address(192, 168, 85, 170), length: length)), UInt32(length))
+    }
+    let v6 = (0...128).map { length in
+      let address = IPv6Address(high: 0xAAAA_5555_AAAA_5555, low: 0x5555_AAAA_5555_AAAA)
+      return RoutingTable.Route(.v6(IPv6Prefix(masking: address, length: length)), UInt32(length))
+    }
+    let table = RoutingTable(v4 + v6)
+    for length in 0..<32 {
+      // The first bit that differs stands behind the prefix.
+      let address = IPv4Address(rawValue: IPv4Address(192, 168, 85, 170).rawValue ^ 1 << UInt32(31 - length))
+      let found = table.lookup(address)
+      #expect(found == UInt32(length))
+    }
+    for length in 0..<128 {
+      let address = IPv6Address(
+        high: 0xAAAA_5555_AAAA_5555 ^ (length < 64 ? 1 << UInt64(63 - length) : 0),
+        low: 0x5555_AAAA_5555_AAAA ^ (length >= 64 ? 1 << UInt64(127 - length) : 0))
+      let found = table.lookup(address)
+      #expect(found == UInt32(length))
+    }
   }
 }
