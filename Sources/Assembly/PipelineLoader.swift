@@ -280,7 +280,7 @@ struct PipelineLoader {
       }
     }
     for port in ports {
-      guard let input = (port.specification as? CaptureSpecification)?.input,
+      guard let input = (port.specification as? CaptureSpecification)?.options.input,
         let writer = owners["file \(input)"], input != "/dev/null"
       else { continue }
       error(
