@@ -239,13 +239,16 @@ struct PipelineLoader {
   }
 
   /// `{ dpdk: "0000:03:00.0", queues: 4 }` is the same as `{ dpdk: { device: "0000:03:00.0", queues: 4 } }`: settings
-  /// beside the kind join those below it, and a single value below it stands for the kind's own name.
+  /// beside the kind join those below it, and a single value below it stands for the setting that may stand alone.
   private func portSettings(_ value: YAMLNode, _ whole: YAMLNode, kind: YAMLNode) -> YAMLNode {
     let beside = (whole.mapping ?? []).filter { $0.key.scalar != kind.scalar }
     if beside.isEmpty { return value }
     var members = value.mapping ?? []
     if value.mapping == nil, !value.isNull {
-      members.append((YAMLNode(.scalar(PortKind.mainSetting, isPlain: true), kind.range), value))
+      var probe = Settings.probe()
+      _ = try? portKinds.first { $0.name == kind.scalar }?.read(&probe)
+      let key = probe.records.first(where: \.isShorthand)?.key ?? PortKind.mainSetting
+      members.append((YAMLNode(.scalar(key, isPlain: true), kind.range), value))
     }
     return YAMLNode(.mapping(members + beside), whole.range)
   }
@@ -280,7 +283,7 @@ struct PipelineLoader {
       }
     }
     for port in ports {
-      guard let input = (port.specification as? CaptureSpecification)?.input,
+      guard let input = (port.specification as? CaptureSpecification)?.options.input,
         let writer = owners["file \(input)"], input != "/dev/null"
       else { continue }
       error(

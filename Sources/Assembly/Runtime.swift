@@ -58,7 +58,7 @@ public struct Runtime: Sendable {
     polling = try settings.take("poll", default: PollSetting.adaptive, "busy never sleeps").polling
     packets = try settings.take("packets", default: 16_384, in: 256...16_777_216, "packet buffers")
     dataRoom = try settings.take("buffer", default: 2048, in: 256...65_000, "bytes a packet buffer holds")
-    memory = try settings.takeIfPresent("memory", "megabytes that EAL takes without huge pages")
+    memory = try settings.takeIfPresent("memory", "megabytes that EAL takes without huge pages, packet buffers apart")
     hugePages = try settings.take("hugepages", default: .auto, "whether huge pages are used")
     eal = try settings.takeIfPresent("eal", "more arguments for EAL") ?? []
   }
@@ -69,6 +69,6 @@ public struct Runtime: Sendable {
     var polling: Polling { self == .busy ? .busy : .adaptive }
   }
 
-  /// Memory for EAL in megabytes.
-  public var megabytes: Int { memory ?? max(64, packets * (dataRoom + 512) / 1_000_000 * 5 / 4 + 32) }
+  /// Memory for EAL in megabytes. Packet buffers take none of it.
+  public var megabytes: Int { memory ?? 64 }
 }

@@ -49,6 +49,7 @@ public struct TrafficSpecification: PortSpecification {
     profile.version = try settings.take("version", default: 4, in: 4...6, "IP version, 4 or 6")
     if profile.version == 5 {
       settings.reject(settings.range(of: "version"), "5 is no IP version", remedy: "give 4 or 6")
+      profile.version = 4
     }
     try readAddresses(&settings, &profile)
     profile.sourcePorts = try settings.take("source_port", default: profile.sourcePorts, "ports, or ICMP identifiers")

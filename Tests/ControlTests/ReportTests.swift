@@ -69,17 +69,17 @@ import Testing
   @Test func isATableForPeople() {
     #expect(
       report.text == """
-                                            in                out          dropped
-        --------------------------------------------------------------------------
+                                                in                 out       dropped
+        ----------------------------------------------------------------------------
         lan  (pcap a.pcap)     1,234,567 (98.8 MB)
-        wan  (pcap -> b.pcap)                      1,234,400 (2.0 kB)  100 portBusy
+        wan  (pcap -> b.pcap)                       1,234,400 (2.0 kB)  100 portBusy
             lost 3
-        --------------------------------------------------------------------------
-        sort  Classify                   1,234,567     ipv4 1,234,540  15 malformed
-                                                           other 7            5 own
+        ----------------------------------------------------------------------------
+        sort  Classify                   1,234,567      ipv4 1,234,540  15 malformed
+                                                               other 7         5 own
             seen 1,000
-        queue  Queue                     1,234,540          1,234,500       45 held
-        drop                                     7                      7 discarded
+        queue  Queue                     1,234,540           1,234,500       45 held
+        drop                                     7                       7 discarded
         1,234,567 in + 5 made = 1,234,400 out + 127 dropped + 45 held
 
         """)

@@ -40,12 +40,12 @@ private struct ByteWriter {
 
   mutating func word(_ value: UInt32) {
     let value = isBigEndian ? value.bigEndian : value.littleEndian
-    withUnsafeBytes(of: value) { unsafe bytes += Array($0) }
+    unsafe withUnsafeBytes(of: value) { unsafe bytes += Array($0) }
   }
 
   mutating func half(_ value: UInt16) {
     let value = isBigEndian ? value.bigEndian : value.littleEndian
-    withUnsafeBytes(of: value) { unsafe bytes += Array($0) }
+    unsafe withUnsafeBytes(of: value) { unsafe bytes += Array($0) }
   }
 
   /// A pcapng block.

@@ -27,7 +27,9 @@ import Testing
     for file in Self.files {
       let port: CapturePort
       do throws(EnvironmentError) {
-        port = try CapturePort(number: 0, input: "\(Self.folder)/\(file)", output: nil, pool: pool)
+        var options = CapturePort.Options()
+        options.input = "\(Self.folder)/\(file)"
+        port = try CapturePort(options, number: 0, pool: pool)
       } catch {
         // Refused, with the reason; what is refused is the ports' own test.
         #expect(error.message.contains(file))

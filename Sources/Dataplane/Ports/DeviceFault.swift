@@ -17,7 +17,9 @@ struct DeviceFault {
 
   /// The line that says most: drivers come before EAL, which only says that it did not work.
   static func cause(in log: [String]) -> String? {
-    guard let line = log.first(where: { !$0.hasPrefix("EAL:") }) ?? log.first else { return nil }
+    // Without shared configuration drivers cannot talk to secondary processes; they say so and go on.
+    let lines = log.filter { !$0.contains("mp action callback") }
+    guard let line = lines.first(where: { !$0.hasPrefix("EAL:") }) ?? lines.first else { return nil }
     guard let end = line.firstIndex(of: "("), line[end...].hasPrefix("(): ") else { return line }
     return String(line[line.index(end, offsetBy: 4)...])
   }
