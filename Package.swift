@@ -70,7 +70,8 @@ let package = Package(
     .testTarget(
       name: "AssemblyTests", dependencies: ["Assembly", "Configuration", "Dataplane", "Elements"], swiftSettings: safe),
     .testTarget(
-      name: "ControlTests", dependencies: ["Control", "Configuration", "Dataplane", "Elements"], swiftSettings: safe),
+      name: "ControlTests", dependencies: ["Control", "Assembly", "Configuration", "Dataplane", "Elements", "TestKit"],
+      swiftSettings: safe),
   ],
   swiftLanguageModes: [.v6]
 )

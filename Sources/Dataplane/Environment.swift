@@ -19,7 +19,7 @@ public struct EnvironmentError: Error, Hashable, Sendable, CustomStringConvertib
 
 /// DPDK's environment abstraction layer, which is started once a process.
 public enum PacketEnvironment {
-  /// Starts EAL.
+  /// Starts EAL; when it runs already, it stays as it is.
   /// - Parameter arguments: As on the command line of a DPDK program, its name left out.
   /// - Throws: When EAL refuses, with what it logged.
   public static func start(_ arguments: [String]) throws(EnvironmentError) {
@@ -27,7 +27,7 @@ public enum PacketEnvironment {
     let pointers = unsafe copies.map { unsafe UnsafePointer<CChar>($0) }
     let (result, lines) = keepingLog { unsafe nfv_eal_init(Int32(arguments.count), pointers) }
     unsafe copies.forEach { unsafe free($0) }
-    guard result < 0 else { return }
+    guard result < 0, result != -EALREADY else { return }
     let isShortOfPages = lines.contains { $0.contains("hugepage") || $0.contains("huge page") }
     throw EnvironmentError(
       "EAL did not start with '\(arguments.joined(separator: " "))' (\(describe(result))): "

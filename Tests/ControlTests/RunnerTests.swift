@@ -3,12 +3,15 @@ import Configuration
 import Dataplane
 import Elements
 import Foundation
+import TestKit
 import Testing
 
 @testable import Control
 
 /// Whole runs within the process. A pool's name is the program's own, so there is one run at a time.
 @Suite(.serialized) struct RunnerTests {
+  init() throws { try TestEnvironment.start() }
+
   private func pipeline(_ traffic: String, graph: String, elements: String = "") throws -> Pipeline {
     try Pipeline.load(
       text: """
@@ -29,7 +32,7 @@ import Testing
 
   @Test(arguments: [1, 32, 256]) func playsTrafficToItsEnd(batch: Int) throws {
     let loaded = try pipeline(
-      "count: 1001, rate: 7kpps, flows: 10", graph: "lan -> ttl -> wan, ttl.expired -> drop", elements: "ttl: DecTTL")
+      "count: 1001, rate: 7kpps, flows: 10", graph: "lan -> in -> wan, in.other -> drop", elements: "in: CheckIP")
     let outcome = try outcome(loaded, batch: batch)
     #expect(outcome.problems == [])
     let report = outcome.report
@@ -37,7 +40,7 @@ import Testing
     #expect(report.elements.map(\.counters.packetsOut) == [[1001, 0]])
     #expect(report.ports[0].received?.bytesIn == 60_060 && report.ports[1].transmitted?.bytesIn == 60_060)
     #expect(report.nanoseconds == 0 && !report.showsCycles)
-    #expect(outcome.plan.contains("batches of up to \(batch)") && outcome.plan.contains("ttl  DecTTL"))
+    #expect(outcome.plan.contains("batches of up to \(batch)") && outcome.plan.contains("in  CheckIP"))
   }
 
   /// One second of 1,000 packets a second, passed by a token bucket of a tenth of that, in virtual time.
@@ -62,7 +65,7 @@ import Testing
 
   @Test func costIsThatOfTheRun() throws {
     let loaded = try pipeline(
-      "flows: 64", graph: "lan -> ttl -> wan, ttl.expired -> drop", elements: "ttl: DecTTL")
+      "flows: 64", graph: "lan -> in -> wan, in.other -> drop", elements: "in: CheckIP")
     let report = try outcome(loaded, seconds: 0.2).report
     let cost = Cost(report)
     let json = try #require(try parsed(cost.json.text) as? [String: Any])
@@ -73,7 +76,7 @@ import Testing
     #expect(abs(megapackets - Double(packets) / seconds / 1e6) < megapackets / 100)
     let whole = try #require(json["cyclesPerPacket"] as? Double)
     let element = try #require((json["elements"] as? [[String: Any]])?.first)
-    #expect(element["name"] as? String == "ttl" && element["type"] as? String == "DecTTL")
+    #expect(element["name"] as? String == "in" && element["type"] as? String == "CheckIP")
     #expect(element["packets"] as? Int == packets)
     let part = try #require(element["cyclesPerPacket"] as? Double)
     #expect(part > 0 && part < whole * 2, "\(part) of \(whole)")

@@ -329,7 +329,7 @@ private func refusal(_ path: String) throws -> EnvironmentError? {
       unsafe withUnsafeTemporaryAllocation(of: PacketSlot.self, capacity: 64) { slots in
         var bytes: UInt64 = 0
         let now = Instant(nanoseconds: 0)
-        let base = unsafe slots.baseAddress!
+        let base = slots.baseAddress!
         #expect(unsafe queue.receive(base, limit: 64, now: now, bytes: &bytes) == 32)
         #expect(unsafe queue.receive(base + 32, limit: 32, now: now, bytes: &bytes) == 0)
         for index in 0..<32 { unsafe Packet(taking: slots[index])?.discard() }

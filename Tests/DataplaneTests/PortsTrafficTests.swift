@@ -357,9 +357,9 @@ private func queues(
       let queue = try queues(pool, profile)[0]
       unsafe withUnsafeTemporaryAllocation(of: PacketSlot.self, capacity: 64) { slots in
         var bytes: UInt64 = 0
-        let base = unsafe slots.baseAddress!
+        let base = slots.baseAddress!
         var received = 0
-        while unsafe received < 32 {
+        while received < 32 {
           let count = unsafe queue.receive(
             base + received, limit: min(8, 32 - received), now: Instant(nanoseconds: 0), bytes: &bytes)
           guard count > 0 else { break }

@@ -56,6 +56,7 @@ public struct TestPool: ~Copyable {
 
 /// Runs `body` with a pool of its own, and records an issue unless every packet is back afterwards.
 /// - Parameter abandoned: How many packets the test lets go without a verdict on purpose.
+@discardableResult
 public func withTestPool<Result>(
   packets: Int = 512, dataRoom: Int = 2048, abandoned: Int = 0, sourceLocation: SourceLocation = #_sourceLocation,
   _ body: (borrowing TestPool) throws -> Result
