@@ -381,10 +381,7 @@ bool nfv_write(nfv_mbuf *mbuf, const void *bytes, uint32_t length, nfv_pool *poo
   return true;
 }
 
-static uint64_t abandoned;
-
 void nfv_abandon(nfv_mbuf *mbuf) {
-  __atomic_fetch_add(&abandoned, 1, __ATOMIC_RELAXED);
   __atomic_fetch_add(&private_of(mbuf->pool)->abandoned, 1, __ATOMIC_RELAXED);
   rte_pktmbuf_free(theirs(mbuf));
 }
@@ -392,8 +389,6 @@ void nfv_abandon(nfv_mbuf *mbuf) {
 uint64_t nfv_pool_abandoned(const nfv_pool *pool) {
   return __atomic_load_n(&private_of((const struct rte_mempool *)pool)->abandoned, __ATOMIC_RELAXED);
 }
-
-uint64_t nfv_abandoned(void) { return __atomic_load_n(&abandoned, __ATOMIC_RELAXED); }
 
 // MARK: Ethernet devices
 

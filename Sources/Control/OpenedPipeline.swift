@@ -70,7 +70,7 @@ final class OpenedPipeline {
             elementCounters: own[node]))
       }
     }
-    report.abandoned = PacketEnvironment.abandonedPackets
+    report.abandoned = pool.abandoned
     return report
   }
 

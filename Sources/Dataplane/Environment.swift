@@ -98,7 +98,4 @@ public enum PacketEnvironment {
 
   /// Time-stamp counter ticks a second.
   public static var ticksPerSecond: UInt64 { nfv_tsc_hz() }
-
-  /// Packets that died without a verdict since the program started.
-  public static var abandonedPackets: UInt64 { nfv_abandoned() }
 }

@@ -160,8 +160,6 @@ bool nfv_write(nfv_mbuf *mbuf, const void *bytes, uint32_t length, nfv_pool *poo
 bool nfv_is_shared(const nfv_mbuf *mbuf);
 /// Frees a packet that died without a verdict, and counts it.
 void nfv_abandon(nfv_mbuf *mbuf);
-/// Packets that died without a verdict since the program started.
-uint64_t nfv_abandoned(void);
 /// Packets of this pool that died without a verdict.
 uint64_t nfv_pool_abandoned(const nfv_pool *pool);
 
