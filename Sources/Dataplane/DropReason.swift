@@ -23,7 +23,7 @@ public struct DropReason: Hashable, Sendable {
   @inlinable public static var noBuffer: DropReason { DropReason(code: 2) }
   /// A queue had no room.
   @inlinable public static var queueFull: DropReason { DropReason(code: 3) }
-  /// The port did not take it: its transmit ring was full, or its link down.
+  /// The port did not take it, or could not send it: its transmit ring was full, its link down, the disk full.
   @inlinable public static var portBusy: DropReason { DropReason(code: 4) }
   /// Longer than what follows can take.
   @inlinable public static var tooLong: DropReason { DropReason(code: 5) }

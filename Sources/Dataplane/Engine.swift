@@ -305,6 +305,8 @@ struct Engine: ~Copyable {
     unsafe counters.add(CounterWords.packetsIn, UInt64(total))
     unsafe counters.add(CounterWords.bytesIn, bytes)
     unsafe counters.add(CounterWords.runs, 1)
+    let lost = queue.takeLost()
+    if lost > 0 { unsafe counters.add(CounterWords.drops + Int(DropReason.portBusy.code), UInt64(lost)) }
     if sent < total {
       unsafe freed.append(current.slots + sent, total - sent)
       unsafe counters.add(CounterWords.drops + Int(DropReason.portBusy.code), UInt64(total - sent))

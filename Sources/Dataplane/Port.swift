@@ -8,6 +8,8 @@ public protocol PortQueue: AnyObject {
   /// Takes packets from the front and returns how many, adding their lengths to `bytes`; the others stay the caller's.
   /// Never waits.
   @unsafe func transmit(_ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant, bytes: inout UInt64) -> Int
+  /// How many packets that were taken since the last call could not be sent after all; they count as dropped.
+  func takeLost() -> Int
   /// A descriptor that becomes readable when packets arrive, for an idle worker to sleep on.
   var descriptor: Int32? { get }
   /// Takes an error off the descriptor, so that it can be slept on again.
@@ -24,6 +26,8 @@ public protocol PortQueue: AnyObject {
 }
 
 extension PortQueue {
+  /// None: what is taken is sent.
+  public func takeLost() -> Int { 0 }
   public func begin(at now: Instant, isLive: Bool) {}
   public func skip() -> Bool { false }
   public var descriptor: Int32? { nil }

@@ -63,6 +63,7 @@ final class CaptureQueue: PortQueue {
   private var isLive = false
   /// What a paced packet's time and the clock are apart.
   private var delay: UInt64 = 0
+  private var lostBefore: UInt64 = 0
 
   init(number: Int, reader: CaptureReader?, writer: CaptureWriter?, isPaced: Bool, pool: PacketPool) {
     self.number = UInt16(truncatingIfNeeded: number)
@@ -70,6 +71,12 @@ final class CaptureQueue: PortQueue {
     self.writer = writer
     self.isPaced = isPaced
     unsafe self.pool = pool.pool
+  }
+
+  func takeLost() -> Int {
+    let lost = writer?.lost ?? 0
+    defer { lostBefore = lost }
+    return Int(lost - lostBefore)
   }
 
   var isTimed: Bool { reader != nil }

@@ -64,6 +64,7 @@ final class PacketSocketQueue: PortQueue {
   private let socket: OpaquePointer
   private let pool: OpaquePointer
   private let number: UInt16
+  private var lostBefore: UInt64 = 0
 
   init(
     _ interface: String, number: Int, options: PacketSocketPort.Options, group: UInt16, pool: PacketPool
@@ -99,6 +100,14 @@ final class PacketSocketQueue: PortQueue {
   var address: MACAddress? {
     var raw: UInt64 = 0
     return unsafe nfv_packet_socket_mac(socket, &raw) ? MACAddress(rawValue: raw) : nil
+  }
+
+  func takeLost() -> Int {
+    var own = nfv_packet_socket_counters()
+    unsafe nfv_packet_socket_counters_read(socket, &own)
+    let sum = own.tx_too_long &+ own.tx_down &+ own.tx_errors
+    defer { lostBefore = sum }
+    return Int(truncatingIfNeeded: sum &- lostBefore)
   }
 
   func clearError() { _ = unsafe nfv_packet_socket_clear_error(socket) }
