@@ -61,8 +61,11 @@ public final class Runner {
     report.nanoseconds = isReplay ? 0 : elapsed
     report.showsCycles = !isReplay
     let plan = opened.description(of: pipeline)
-    for (port, specification) in zip(opened.ports, pipeline.ports) {
-      problems += port.close().map { "\(specification.name): \($0)" }
+    for (index, port) in opened.ports.enumerated() {
+      problems += port.close().map { "\(pipeline.ports[index].name): \($0)" }
+      // What waited to be written in one piece with others may turn out to be lost only now.
+      let lost = port.queues.reduce(0) { $0 + $1.takeLost() }
+      if lost > 0 { report.ports[index].transmitted?.drop(UInt64(lost), .portBusy) }
     }
     return Outcome(report: report, problems: problems, plan: plan)
   }

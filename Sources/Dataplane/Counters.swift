@@ -24,6 +24,9 @@ public struct NodeCounters: Sendable {
   /// Nothing counted.
   public init() {}
 
+  /// Adds packets that turned out to be dropped.
+  public mutating func drop(_ packets: UInt64, _ reason: DropReason) { drops[reason.code, default: 0] += packets }
+
   /// All packets dropped here.
   public var dropped: UInt64 { drops.values.reduce(0, +) }
 
