@@ -271,10 +271,6 @@ static struct rte_mbuf *copy_all(const struct rte_mbuf *old, struct rte_mempool 
   return copy;
 }
 
-nfv_mbuf *nfv_copy(nfv_mbuf *mbuf, nfv_pool *pool) {
-  return (nfv_mbuf *)copy_all(theirs(mbuf), (struct rte_mempool *)pool);
-}
-
 bool nfv_is_shared(const nfv_mbuf *mbuf) {
   for (const struct rte_mbuf *segment = (const struct rte_mbuf *)mbuf; segment != NULL; segment = segment->next) {
     if (!RTE_MBUF_DIRECT(segment) || rte_mbuf_refcnt_read(segment) != 1) return true;
@@ -437,7 +433,6 @@ int nfv_device_describe(uint16_t device, nfv_device_info *out) {
   out->min_mtu = info.min_mtu;
   out->max_mtu = info.max_mtu;
   for (int i = 0; i < RTE_ETHER_ADDR_LEN; i++) out->mac = out->mac << 8 | address.addr_bytes[i];
-  out->has_interrupt = info.dev_flags != NULL && (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0;
   return 0;
 }
 
@@ -496,8 +491,6 @@ int nfv_device_start(uint16_t device, const nfv_device_settings *settings, nfv_p
   return result;
 }
 
-void nfv_device_stop(uint16_t device) { rte_eth_dev_stop(device); }
-
 int nfv_device_counters_read(uint16_t device, nfv_device_counters *counters) {
   struct rte_eth_stats stats;
   int result = rte_eth_stats_get(device, &stats);
@@ -513,11 +506,6 @@ int nfv_device_counters_read(uint16_t device, nfv_device_counters *counters) {
       .rx_no_buffer = stats.rx_nombuf,
   };
   return 0;
-}
-
-bool nfv_device_link(uint16_t device) {
-  struct rte_eth_link link;
-  return rte_eth_link_get_nowait(device, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }
 
 uint16_t nfv_device_receive(uint16_t device, uint16_t queue, nfv_mbuf **mbufs, uint16_t count, uint64_t *bytes) {

@@ -58,13 +58,15 @@ public struct SettingRecord: Sendable {
   }
 }
 
-/// `text` as a string of JSON.
-func quoted(_ text: String) -> String {
+/// `text` as a string of JSON (RFC 8259, section 7), its quotes included.
+public func quoted(_ text: String) -> String {
   var out = "\""
   for scalar in text.unicodeScalars {
     switch scalar {
     case "\"", "\\": out += "\\\(scalar)"
     case "\n": out += "\\n"
+    case "\r": out += "\\r"
+    case "\t": out += "\\t"
     case _ where scalar.value < 0x20:
       let digits = String(scalar.value, radix: 16)
       out += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits

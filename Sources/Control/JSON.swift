@@ -1,3 +1,5 @@
+import Configuration
+
 /// A JSON value that keeps the order of its members, so that the same report is always the same bytes.
 public enum JSON: Sendable {
   case string(String)
@@ -19,7 +21,7 @@ public enum JSON: Sendable {
 
   private func write(to out: inout String, indent: String) {
     switch self {
-    case .string(let value): out += Self.quoted(value)
+    case .string(let value): out += quoted(value)
     case .number(let value): out += String(value)
     case .decimal(let value): out += Self.rounded(value)
     case .bool(let value): out += value ? "true" : "false"
@@ -53,24 +55,5 @@ public enum JSON: Sendable {
       member.1.write(to: &out, indent: inner)
     }
     out += "\n" + indent + close
-  }
-
-  /// RFC 8259, section 7.
-  private static func quoted(_ text: String) -> String {
-    var out = "\""
-    for scalar in text.unicodeScalars {
-      switch scalar {
-      case "\"": out += "\\\""
-      case "\\": out += "\\\\"
-      case "\n": out += "\\n"
-      case "\r": out += "\\r"
-      case "\t": out += "\\t"
-      case _ where scalar.value < 0x20:
-        let hex = String(scalar.value, radix: 16)
-        out += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
-      default: out.unicodeScalars.append(scalar)
-      }
-    }
-    return out + "\""
   }
 }

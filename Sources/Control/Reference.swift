@@ -107,7 +107,7 @@ public struct Reference {
       let alone = records.filter(\.isShorthand).map { "{\($0.jsonSchema)}" }
       let settings = (["{\(object)}", #"{"type": "null"}"#] + alone).joined(separator: ", ")
       return """
-            "\(element.name)": {"description": "\(escaped(element.about.summary))", "anyOf": [\(settings)]}
+            "\(element.name)": {"description": \(quoted(element.about.summary)), "anyOf": [\(settings)]}
         """
     }
     let names = elements.map { "\"\($0.name)\"" }.joined(separator: ", ")
@@ -118,7 +118,7 @@ public struct Reference {
       let settings = (["{\(SettingRecord.objectSchema(probe.records))}", #"{"type": "null"}"#] + alone).joined(
         separator: ", ")
       return """
-            "\(kind.name)": {"description": "\(escaped(kind.about))", "anyOf": [\(settings)]}
+            "\(kind.name)": {"description": \(quoted(kind.about)), "anyOf": [\(settings)]}
         """
     }
     var runtime = Settings.probe()
@@ -160,10 +160,6 @@ public struct Reference {
         }
       }
       """
-  }
-
-  private func escaped(_ text: String) -> String {
-    text.map { $0 == "\"" || $0 == "\\" ? "\\\($0)" : String($0) }.joined()
   }
 }
 

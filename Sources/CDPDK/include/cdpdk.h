@@ -62,10 +62,6 @@ static inline void nfv_mbuf_reset(nfv_mbuf *mbuf) {
 
 static inline uint8_t *nfv_mbuf_data(const nfv_mbuf *mbuf) { return (uint8_t *)mbuf->buffer + mbuf->data_offset; }
 
-/// Hints that the packet's first bytes are wanted soon.
-static inline void nfv_mbuf_prefetch_data(const nfv_mbuf *mbuf) { __builtin_prefetch(nfv_mbuf_data(mbuf), 0, 3); }
-/// Hints that any address is wanted soon.
-static inline void nfv_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
 
 /// Lengths of `count` packets together.
 static inline uint64_t nfv_total_length(nfv_mbuf *const *mbufs, uint32_t count) {
@@ -139,8 +135,6 @@ bool nfv_alloc(nfv_pool *pool, nfv_mbuf **mbufs, unsigned count);
 void nfv_free(nfv_mbuf **mbufs, unsigned count);
 /// A packet that shares the bytes of `mbuf` (header metadata copied), or NULL when the pool is empty.
 nfv_mbuf *nfv_clone(nfv_mbuf *mbuf, nfv_pool *pool);
-/// A packet with a copy of all bytes of `mbuf` in as few segments as the pool's data room allows, or NULL.
-nfv_mbuf *nfv_copy(nfv_mbuf *mbuf, nfv_pool *pool);
 /// Makes the first `length` bytes contiguous and owned by this packet alone. Replaces `*mbuf` when it must.
 /// Returns false, with the packet unharmed, when the pool is empty or the packet is too short or too long for one buffer.
 bool nfv_make_writable(nfv_mbuf **mbuf, uint32_t length, nfv_pool *pool);
@@ -177,7 +171,6 @@ typedef struct nfv_device_info {
   uint16_t max_rx_queues, max_tx_queues;
   uint16_t min_mtu, max_mtu;
   uint64_t mac; ///< 48 bits, first octet on the wire highest.
-  bool has_interrupt;
 } nfv_device_info;
 
 typedef struct nfv_device_settings {
@@ -194,10 +187,7 @@ typedef struct nfv_device_counters {
 int nfv_device_describe(uint16_t device, nfv_device_info *info);
 /// Configures queues and starts the device. On failure returns a negative errno and names the step in `*step`.
 int nfv_device_start(uint16_t device, const nfv_device_settings *settings, nfv_pool *pool, const char **step);
-void nfv_device_stop(uint16_t device);
 int nfv_device_counters_read(uint16_t device, nfv_device_counters *counters);
-/// Whether the link is up.
-bool nfv_device_link(uint16_t device);
 /// Receives up to `count` packets, their metadata reset; adds their bytes to `*bytes`. Their ingress port is what the
 /// driver sets: the device, but for net_ring and for devices made of others.
 uint16_t nfv_device_receive(uint16_t device, uint16_t queue, nfv_mbuf **mbufs, uint16_t count, uint64_t *bytes);
