@@ -73,13 +73,15 @@ import Testing
     let seconds = try #require(json["seconds"] as? Double)
     let megapackets = try #require(json["mpps"] as? Double)
     #expect(packets == Int(report.balance.received) && packets > 1000)
-    #expect(abs(megapackets - Double(packets) / seconds / 1e6) < megapackets / 100)
+    let exact = Double(packets) / seconds / 1e6
+    #expect(abs(megapackets - exact) <= 0.0051 + exact / 1000, "rounded to hundredths, \(megapackets) for \(exact)")
     let whole = try #require(json["cyclesPerPacket"] as? Double)
     let element = try #require((json["elements"] as? [[String: Any]])?.first)
     #expect(element["name"] as? String == "in" && element["type"] as? String == "CheckIP")
     #expect(element["packets"] as? Int == packets)
     let part = try #require(element["cyclesPerPacket"] as? Double)
-    #expect(part > 0 && part < whole * 2, "\(part) of \(whole)")
+    // One pass in sixteen is timed, so a pause of the thread can count sixteenfold.
+    #expect(part > 0 && part < whole * 20, "\(part) of \(whole)")
     let fill = try #require(element["batch"] as? Double)
     #expect(fill > 32 && fill <= 64, "flat out, batches are full: \(fill)")
     let lines = cost.text.split(separator: "\n")
