@@ -57,6 +57,23 @@ public struct HeaderBytes: ~Escapable {
   }
 
   @inlinable
+  func set(_ offset: Int, word64: UInt64) {
+    unsafe base.storeBytes(of: word64.bigEndian, toByteOffset: offset, as: UInt64.self)
+  }
+
+  /// Exchanges the first six bytes and the six behind them; there are two more at least. Two loads and two stores, with
+  /// a constant for a mask, are the fewest instructions.
+  @inlinable
+  func swapSixes() {
+    let six: UInt64 = 0x0000_FFFF_FFFF_FFFF
+    let first = unsafe UInt64(littleEndian: base.loadUnaligned(as: UInt64.self))
+    let second = unsafe UInt64(littleEndian: base.loadUnaligned(fromByteOffset: 6, as: UInt64.self))
+    unsafe base.storeBytes(of: second.littleEndian, as: UInt64.self)
+    let rest = first & six | second & ~six
+    unsafe base.storeBytes(of: rest.littleEndian, toByteOffset: 6, as: UInt64.self)
+  }
+
+  @inlinable
   func set(_ offset: Int, mac: MACAddress) {
     set(offset, word16: UInt16(truncatingIfNeeded: mac.rawValue >> 32))
     set(offset + 2, word32: UInt32(truncatingIfNeeded: mac.rawValue))
