@@ -258,7 +258,9 @@ struct Engine: ~Copyable {
       unsafe node.pointee.counters.add(CounterWords.outputs + Int(first), UInt64(count))
       return
     }
-    if let target = unsafe node.pointee.soleTarget, unsafe nfv_all_below(codes, UInt32(count), UInt16(node.pointee.outputCount)) {
+    if let target = unsafe node.pointee.soleTarget,
+      unsafe nfv_all_below(codes, UInt32(count), UInt16(node.pointee.outputCount))
+    {
       unsafe passBlock(to: target)
       let words = unsafe node.pointee.counters.words + CounterWords.outputs
       for index in 0..<count { unsafe nfv_increment(words + Int(codes[index])) }

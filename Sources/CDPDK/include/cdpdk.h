@@ -64,6 +64,15 @@ static inline void nfv_mbuf_reset(nfv_mbuf *mbuf) {
   mbuf->mark = 0;
 }
 
+/// Writes down what parsing found out.
+static inline void nfv_mbuf_note(nfv_mbuf *mbuf, uint8_t protocol, uint8_t parsed, uint16_t network_offset,
+                                 uint16_t transport_offset, uint16_t network_length) {
+  struct { uint8_t protocol, parsed; uint16_t network_offset; } found = {protocol, parsed, network_offset};
+  __builtin_memcpy(&mbuf->protocol, &found, sizeof found);
+  mbuf->transport_offset = transport_offset;
+  mbuf->network_length = network_length;
+}
+
 /// Where the first segment's bytes start. The optimiser is told that this is somewhere, which saves Swift a test wherever
 /// a header view is optional.
 static inline void *_Nonnull nfv_mbuf_data(const nfv_mbuf *_Nonnull mbuf) {
