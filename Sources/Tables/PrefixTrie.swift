@@ -7,8 +7,8 @@ import Wire
 ///
 ///     0                              no prefix
 ///     0 | code | value + 1           bits 31, 30...24, 23...0: the longest prefix here, if none is longer
-///     1 | 0 | block                  bits 31, 30, 29...0: the next step, of 256 entries
-///     1 | 1 | leaf                   a single longer prefix is in here, and what holds beside it
+///     1 | 0 | place                  bits 31, 30, 29...0: the next step, a block of 256 entries in the arena
+///     1 | 1 | place                  a leaf in the arena: a single longer prefix is in here, and what holds beside it
 ///
 /// A leaf stands for a whole path of blocks with one prefix at its end, of which IPv6 would have many. The code is the
 /// prefix's length less one, and tells whether a prefix that comes or goes reaches the entry.
@@ -20,46 +20,35 @@ import Wire
 /// readers have been heard of.
 @safe @usableFromInline
 struct PrefixTrie: ~Copyable, @unchecked Sendable {
-  /// What a prefix is like that has no other beside it.
-  @usableFromInline
-  struct Leaf {
-    @usableFromInline var high: UInt64
-    @usableFromInline var low: UInt64
-    @usableFromInline var entry: UInt32
-    /// What holds for addresses outside the prefix.
-    @usableFromInline var fallback: UInt32
-    /// Two leaves share a cache line, and none straddles it.
-    private let padding: UInt64 = 0
-
-    init(_ bits: IPv6Address, entry: UInt32, fallback: UInt32) {
-      high = bits.high
-      low = bits.low
-      self.entry = entry
-      self.fallback = fallback
-    }
-
-    func isSamePrefix(as other: Leaf) -> Bool {
-      high == other.high && low == other.low && entry >> 24 == other.entry >> 24
-    }
-  }
-
-  /// Which blocks or leaves there are: the writer's side of a table.
+  /// Places in the arena of one size.
   struct Pool {
-    fileprivate var used = 0
-    fileprivate var grown = 0
     fileprivate var free: [UInt32] = []
     fileprivate var retired: [UInt32] = []
+    fileprivate var linked = 0
+
+    fileprivate mutating func recycle() {
+      free += retired
+      retired.removeAll(keepingCapacity: retired.count < 4096)
+    }
+
+    fileprivate mutating func retire(_ place: UInt32) {
+      retired.append(place)
+      linked -= 1
+    }
   }
 
   /// What the writer has to know besides the trie itself.
   struct Pools {
     fileprivate var blocks = Pool()
     fileprivate var leaves = Pool()
+    /// Entries of the arena that were given out; the first block is there always, and nothing leads to it.
+    fileprivate var used = 256
+    fileprivate var grown = Reservation.step / 4
 
     /// How many blocks and leaves readers may still be at.
     var retiredCount: Int { blocks.retired.count + leaves.retired.count }
-    /// How many bytes the blocks and leaves take that are linked or may still be read.
-    var byteCount: Int { (blocks.used - blocks.free.count) * 1024 + (leaves.used - leaves.free.count) * 32 }
+    /// How many bytes the blocks and leaves take that something leads to.
+    var byteCount: Int { blocks.linked * 1024 + leaves.linked * 32 }
 
     /// Lets what was unlinked be used again: no reader is there any more.
     mutating func recycle() {
@@ -70,28 +59,26 @@ struct PrefixTrie: ~Copyable, @unchecked Sendable {
 
   @usableFromInline static var more: UInt32 { 0x8000_0000 }
   @usableFromInline static var leaf: UInt32 { 0x4000_0000 }
-  @usableFromInline static var numberMask: UInt32 { 0x3FFF_FFFF }
+  @usableFromInline static var placeMask: UInt32 { 0x3FFF_FFFF }
   @usableFromInline static var valueMask: UInt32 { 0x00FF_FFFF }
   private static var firstCount: Int { 1 << 24 }
+  static var firstByteCount: Int { firstCount * 4 }
   private static var restLength: Int { 8 }
 
   private let firstMemory: Reservation
-  private let blockMemory: Reservation
-  private let leafMemory: Reservation
+  private let arenaMemory: Reservation
   @usableFromInline let first: UnsafeMutablePointer<UInt32>
-  @usableFromInline let blocks: UnsafeMutablePointer<UInt32>
-  @usableFromInline let leaves: UnsafeMutablePointer<Leaf>
+  /// Blocks of 256 entries, and leaves of 8: address (2 and 2, its halves), entry, fallback, nothing (2).
+  @usableFromInline let arena: UnsafeMutablePointer<UInt32>
   /// The entries of prefixes of up to `restLength` bits.
   @usableFromInline let rest: UnsafeMutablePointer<UInt32>
 
   init() {
-    precondition(MemoryLayout<Leaf>.offset(of: \.entry) == 16 && MemoryLayout<Leaf>.offset(of: \.fallback) == 20)
     firstMemory = Reservation(byteCount: Self.firstCount * 4 + Reservation.step, usable: true)
-    blockMemory = Reservation(byteCount: 1 << 33, usable: false)
-    leafMemory = Reservation(byteCount: 1 << 32, usable: false)
+    arenaMemory = Reservation(byteCount: 1 << 32, usable: false)
+    arenaMemory.grow(at: 0)
     unsafe first = firstMemory.base.bindMemory(to: UInt32.self, capacity: Self.firstCount + 256)
-    unsafe blocks = blockMemory.base.bindMemory(to: UInt32.self, capacity: blockMemory.byteCount / 4)
-    unsafe leaves = leafMemory.base.bindMemory(to: Leaf.self, capacity: leafMemory.byteCount / 32)
+    unsafe arena = arenaMemory.base.bindMemory(to: UInt32.self, capacity: 1 << 30)
     unsafe rest = first + Self.firstCount
   }
 
@@ -120,44 +107,46 @@ struct PrefixTrie: ~Copyable, @unchecked Sendable {
     return Int(truncatingIfNeeded: word &>> UInt64(truncatingIfNeeded: 56 &- depth)) & 0xFF
   }
 
+  /// Where an entry leads to for an address whose next bits are `byte`: a place in a block, or a leaf.
+  ///
+  /// This and what follows have no branches, because none could be predicted.
   @inlinable
-  static func entry(of leaf: UnsafeMutablePointer<Leaf>) -> UnsafeMutablePointer<UInt32> {
-    unsafe UnsafeMutableRawPointer(leaf).advanced(by: 16).assumingMemoryBound(to: UInt32.self)
+  static func target(_ entry: UInt32, _ byte: Int) -> UInt32 {
+    entry & placeMask | UInt32(truncatingIfNeeded: byte) & ((entry >> 30 & 1) &- 1)
   }
 
+  /// 1 for an entry that leads to a block, else 0.
   @inlinable
-  static func fallback(of leaf: UnsafeMutablePointer<Leaf>) -> UnsafeMutablePointer<UInt32> {
-    unsafe UnsafeMutableRawPointer(leaf).advanced(by: 20).assumingMemoryBound(to: UInt32.self)
+  static func isBlock(_ entry: UInt32) -> Int { Int(entry >> 31 & ~(entry >> 30)) }
+
+  /// 1 for an entry that leads to a leaf, else 0.
+  @inlinable
+  static func isLeaf(_ entry: UInt32) -> Int { Int(entry >> 31 & entry >> 30) }
+
+  @inlinable
+  func prefetch(_ target: UInt32) { unsafe nfv_prefetch(arena + Int(target)) }
+
+  /// The entry at a place in a block.
+  @inlinable
+  func entry(at target: UInt32) -> UInt32 { unsafe nfv_load_entry(arena + Int(target)) }
+
+  @inlinable
+  func half(_ leaf: UInt32, _ index: Int) -> UInt64 {
+    unsafe UnsafeRawPointer(arena + Int(leaf)).load(fromByteOffset: index &* 8, as: UInt64.self)
   }
 
-  /// Begins to bring near what `follow` will read.
+  /// What a leaf says of an address.
   @inlinable
-  func prefetch(_ entry: UInt32, _ high: UInt64, _ low: UInt64, _ depth: Int) {
-    let number = Int(entry & Self.numberMask)
-    if entry & Self.leaf != 0 {
-      unsafe nfv_prefetch(leaves + number)
-    } else {
-      unsafe nfv_prefetch(blocks + (number &<< 8 | Self.byte(high, low, depth)))
-    }
-  }
-
-  /// The entry that one with `more` leads to for an address, whose `depth` bits led here.
-  @inlinable
-  func follow(_ entry: UInt32, _ high: UInt64, _ low: UInt64, _ depth: Int) -> UInt32 {
-    let number = Int(entry & Self.numberMask)
-    guard entry & Self.leaf != 0 else {
-      return unsafe nfv_load_entry(blocks + (number &<< 8 | Self.byte(high, low, depth)))
-    }
-    let leaf = unsafe leaves + number
-    let entry = unsafe nfv_load_entry(Self.entry(of: leaf))
-    let length = UInt64(entry >> 24) &+ 1
-    let differs =
-      if length <= 64 {
-        unsafe (high ^ leaf.pointee.high) &>> (64 &- length)
-      } else {
-        unsafe (high ^ leaf.pointee.high) | (low ^ leaf.pointee.low) &>> (128 &- length)
-      }
-    return differs == 0 ? entry : unsafe nfv_load_entry(Self.fallback(of: leaf))
+  func resolve(_ leaf: UInt32, _ high: UInt64, _ low: UInt64) -> UInt32 {
+    let own = entry(at: leaf | 4)
+    let fallback = entry(at: leaf | 5)
+    // Of the low half, the bits behind the 64th count; shifting by 64 at once would shift by none.
+    let behind = Int64(own >> 24) &- 63
+    let missing = UInt64(bitPattern: (0 &- behind) & (behind &>> 63))
+    let highMask = UInt64.max &<< missing
+    let lowMask = ~((UInt64.max &>> UInt64(bitPattern: behind &- 1)) &>> 1) & ~UInt64(bitPattern: (behind &- 1) &>> 63)
+    let differing = (high ^ half(leaf, 0)) & highMask | (low ^ half(leaf, 1)) & lowMask
+    return differing == 0 ? own : fallback
   }
 
   /// The value for an address, or `UInt32.max`.
@@ -166,7 +155,11 @@ struct PrefixTrie: ~Copyable, @unchecked Sendable {
     var entry = firstEntry(high)
     var depth = 24
     while entry & Self.more != 0 {
-      entry = follow(entry, high, low, depth)
+      if entry & Self.leaf != 0 {
+        entry = resolve(entry & Self.placeMask, high, low)
+        break
+      }
+      entry = self.entry(at: Self.target(entry, Self.byte(high, low, depth)))
       depth &+= 8
     }
     return value(of: entry, high)
@@ -205,18 +198,18 @@ struct PrefixTrie: ~Copyable, @unchecked Sendable {
     while true {
       var found = unsafe nfv_load_entry(slot)
       guard found & Self.more != 0 else {
-        unsafe nfv_store_entry(slot, makeLeaf(Leaf(bits, entry: entry, fallback: found), &pools))
+        unsafe nfv_store_entry(slot, makeLeaf(bits, entry: entry, fallback: found, &pools))
         return
       }
       if found & Self.leaf != 0 {
-        let leaf = unsafe leaves + Int(found & Self.numberMask)
-        if unsafe leaf.pointee.isSamePrefix(as: Leaf(bits, entry: entry, fallback: 0)) {
-          return unsafe nfv_store_entry(Self.entry(of: leaf), entry)
+        let leaf = found & Self.placeMask
+        if half(leaf, 0) == bits.high && half(leaf, 1) == bits.low && self.entry(at: leaf | 4) >> 24 == entry >> 24 {
+          return unsafe nfv_store_entry(arena + Int(leaf | 4), entry)
         }
         found = split(found, depth, &pools)
         unsafe nfv_store_entry(slot, found)
       }
-      unsafe slot = blocks + (Int(found & Self.numberMask) << 8 | Self.byte(bits.high, bits.low, depth))
+      unsafe slot = arena + Int(Self.target(found, Self.byte(bits.high, bits.low, depth)))
       depth += 8
       if length <= depth {
         for index in 0..<1 << (depth - length) { unsafe cover(slot + index, entry) }
@@ -243,14 +236,14 @@ struct PrefixTrie: ~Copyable, @unchecked Sendable {
     while true {
       let found = unsafe nfv_load_entry(slot)
       guard found & Self.more != 0 else { return }
-      let number = found & Self.numberMask
       if found & Self.leaf != 0 {
-        unsafe nfv_store_entry(slot, leaves[Int(number)].fallback)
-        pools.leaves.retired.append(number)
+        let leaf = found & Self.placeMask
+        unsafe nfv_store_entry(slot, entry(at: leaf | 5))
+        pools.leaves.retire(leaf)
         break
       }
       unsafe path.append(slot)
-      unsafe slot = blocks + (Int(number) << 8 | Self.byte(bits.high, bits.low, depth))
+      unsafe slot = arena + Int(Self.target(found, Self.byte(bits.high, bits.low, depth)))
       depth += 8
       if length <= depth {
         for index in 0..<1 << (depth - length) { unsafe uncover(slot + index, code, below) }
@@ -260,10 +253,10 @@ struct PrefixTrie: ~Copyable, @unchecked Sendable {
     depth = unsafe 24 + 8 * path.count
     while let slot = unsafe path.popLast() {
       depth -= 8
-      let number = unsafe nfv_load_entry(slot) & Self.numberMask
-      guard let entry = unsafe summary(blocks + Int(number) << 8, depth) else { return }
+      let block = unsafe nfv_load_entry(slot) & Self.placeMask
+      guard let entry = summary(block, depth) else { return }
       unsafe nfv_store_entry(slot, entry)
-      pools.blocks.retired.append(number)
+      pools.blocks.retire(block)
     }
   }
 
@@ -272,9 +265,9 @@ struct PrefixTrie: ~Copyable, @unchecked Sendable {
     let found = unsafe nfv_load_entry(slot)
     if found >> 24 <= entry >> 24 { return unsafe nfv_store_entry(slot, entry) }
     guard found & Self.more != 0 else { return }
-    let number = Int(found & Self.numberMask)
-    if found & Self.leaf != 0 { return unsafe cover(Self.fallback(of: leaves + number), entry) }
-    for index in 0..<256 { unsafe cover(blocks + (number << 8 | index), entry) }
+    let place = Int(found & Self.placeMask)
+    if found & Self.leaf != 0 { return unsafe cover(arena + (place | 5), entry) }
+    for index in 0..<256 { unsafe cover(arena + (place | index), entry) }
   }
 
   /// Lets an entry, and all that it leads to, follow the shorter prefix where one with `code` has gone.
@@ -282,42 +275,68 @@ struct PrefixTrie: ~Copyable, @unchecked Sendable {
     let found = unsafe nfv_load_entry(slot)
     if found >> 24 == code && found != 0 { return unsafe nfv_store_entry(slot, below) }
     guard found & Self.more != 0 else { return }
-    let number = Int(found & Self.numberMask)
-    if found & Self.leaf != 0 { return unsafe uncover(Self.fallback(of: leaves + number), code, below) }
-    for index in 0..<256 { unsafe uncover(blocks + (number << 8 | index), code, below) }
+    let place = Int(found & Self.placeMask)
+    if found & Self.leaf != 0 { return unsafe uncover(arena + (place | 5), code, below) }
+    for index in 0..<256 { unsafe uncover(arena + (place | index), code, below) }
   }
 
   /// A block that has a leaf's prefix in it, `depth` bits down.
-  private func split(_ entry: UInt32, _ depth: Int, _ pools: inout Pools) -> UInt32 {
-    let number = entry & Self.numberMask
-    let leaf = unsafe leaves[Int(number)]
-    let block = Int(pools.blocks.take(blockMemory, stride: 1024))
-    let base = unsafe blocks + block << 8
-    for index in 0..<256 { unsafe nfv_store_entry(base + index, leaf.fallback) }
-    let length = Int(leaf.entry >> 24) + 1
-    let start = unsafe base + Self.byte(leaf.high, leaf.low, depth)
+  private func split(_ found: UInt32, _ depth: Int, _ pools: inout Pools) -> UInt32 {
+    let leaf = found & Self.placeMask
+    let block = makeBlock(filledWith: entry(at: leaf | 5), &pools)
+    let own = entry(at: leaf | 4)
+    let length = Int(own >> 24) + 1
+    let start = unsafe arena + Int(Self.target(block, Self.byte(half(leaf, 0), half(leaf, 1), depth)))
     if length > depth + 8 {
-      unsafe nfv_store_entry(start, entry)
+      unsafe nfv_store_entry(start, found)
     } else {
-      for index in 0..<1 << (depth + 8 - length) { unsafe nfv_store_entry(start + index, leaf.entry) }
-      pools.leaves.retired.append(number)
+      for index in 0..<1 << (depth + 8 - length) { unsafe nfv_store_entry(start + index, own) }
+      pools.leaves.retire(leaf)
     }
-    return Self.more | UInt32(block)
+    return block
   }
 
-  private func makeLeaf(_ leaf: Leaf, _ pools: inout Pools) -> UInt32 {
-    let number = pools.leaves.take(leafMemory, stride: 32)
-    unsafe (leaves + Int(number)).initialize(to: leaf)
-    return Self.more | Self.leaf | number
+  private func makeBlock(filledWith entry: UInt32, _ pools: inout Pools) -> UInt32 {
+    let block = pools.blocks.free.popLast() ?? freshBlock(&pools)
+    pools.blocks.linked += 1
+    for index in 0..<256 { unsafe nfv_store_entry(arena + (Int(block) | index), entry) }
+    return Self.more | block
+  }
+
+  private func makeLeaf(_ bits: IPv6Address, entry: UInt32, fallback: UInt32, _ pools: inout Pools) -> UInt32 {
+    if pools.leaves.free.isEmpty {
+      let block = freshBlock(&pools)
+      for index in 0..<32 { pools.leaves.free.append(block | UInt32(31 - index) << 3) }
+    }
+    let leaf = pools.leaves.free.removeLast()
+    pools.leaves.linked += 1
+    let base = unsafe UnsafeMutableRawPointer(arena + Int(leaf))
+    unsafe base.storeBytes(of: bits.high, as: UInt64.self)
+    unsafe base.storeBytes(of: bits.low, toByteOffset: 8, as: UInt64.self)
+    unsafe nfv_store_entry(arena + Int(leaf | 4), entry)
+    unsafe nfv_store_entry(arena + Int(leaf | 5), fallback)
+    return Self.more | Self.leaf | leaf
+  }
+
+  /// The place of a block that was never used.
+  private func freshBlock(_ pools: inout Pools) -> UInt32 {
+    if pools.used == pools.grown {
+      // The first pages come one by one, so that a small table stays small.
+      if pools.grown == Reservation.step / 4 { arenaMemory.preferHugePages() }
+      arenaMemory.grow(at: pools.grown * 4)
+      pools.grown += Reservation.step / 4
+    }
+    pools.used += 256
+    return UInt32(pools.used - 256)
   }
 
   /// The entry that can stand for a whole block: what all of its entries are, if that reaches beyond the block, or its
   /// only leaf.
-  private func summary(_ block: UnsafeMutablePointer<UInt32>, _ depth: Int) -> UInt32? {
+  private func summary(_ block: UInt32, _ depth: Int) -> UInt32? {
     var plain: UInt32?
     var leaf: UInt32?
     for index in 0..<256 {
-      let entry = unsafe nfv_load_entry(block + index)
+      let entry = entry(at: block | UInt32(index))
       if entry & Self.more != 0 {
         guard entry & Self.leaf != 0, leaf == nil else { return nil }
         leaf = entry
@@ -327,26 +346,6 @@ struct PrefixTrie: ~Copyable, @unchecked Sendable {
       }
     }
     guard let leaf else { return plain }
-    return unsafe leaves[Int(leaf & Self.numberMask)].fallback == plain ? leaf : nil
-  }
-}
-
-extension PrefixTrie.Pool {
-  fileprivate mutating func recycle() {
-    free += retired
-    retired.removeAll(keepingCapacity: retired.count < 4096)
-  }
-
-  /// The number of one that nothing leads to.
-  fileprivate mutating func take(_ memory: borrowing Reservation, stride: Int) -> UInt32 {
-    if let number = free.popLast() { return number }
-    if (used + 1) * stride > grown {
-      // The first pages come one by one, so that a small table stays small.
-      if grown == Reservation.step { memory.preferHugePages() }
-      memory.grow(at: grown)
-      grown += Reservation.step
-    }
-    used += 1
-    return UInt32(used - 1)
+    return entry(at: leaf & Self.placeMask | 5) == plain ? leaf : nil
   }
 }

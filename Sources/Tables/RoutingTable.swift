@@ -130,7 +130,7 @@ public struct RoutingTable: ~Copyable, Sendable {
         if entry & PrefixTrie.more == 0 {
           unsafe values[unchecked: index] = v4.value(of: entry, high)
         } else {
-          v4.prefetch(entry, high, 0, 24)
+          v4.prefetch(PrefixTrie.target(entry, PrefixTrie.byte(high, 0, 24)))
           unsafe values[unchecked: index] = entry
           unsafe waiting[unchecked: waitingCount] = UInt8(truncatingIfNeeded: index &- start)
           waitingCount &+= 1
@@ -139,7 +139,12 @@ public struct RoutingTable: ~Copyable, Sendable {
       for position in 0..<waitingCount {
         let index = start &+ Int(unsafe waiting[unchecked: position])
         let high = UInt64(unsafe addresses[unchecked: index].rawValue) << 32
-        let entry = v4.follow(unsafe values[unchecked: index], high, 0, 24)
+        var entry = unsafe values[unchecked: index]
+        if PrefixTrie.isLeaf(entry) != 0 {
+          entry = v4.resolve(entry & PrefixTrie.placeMask, high, 0)
+        } else {
+          entry = v4.entry(at: PrefixTrie.target(entry, PrefixTrie.byte(high, 0, 24)))
+        }
         unsafe values[unchecked: index] = v4.value(of: entry, high)
       }
       start = end
@@ -151,50 +156,77 @@ public struct RoutingTable: ~Copyable, Sendable {
   @inlinable
   public func lookup(_ addresses: Span<IPv6Address>, into values: inout MutableSpan<UInt32>) {
     precondition(values.count >= addresses.count, "there is no room for all values")
-    var waiting = InlineArray<256, UInt8>(repeating: 0)
+    var atBlocks = InlineArray<256, UInt8>(repeating: 0)
+    var atLeaves = InlineArray<256, UInt8>(repeating: 0)
     var start = 0
     while start < addresses.count {
       let end = min(start &+ Self.burst, addresses.count)
-      var waitingCount = 0
+      var blockCount = 0
+      var leafCount = 0
       for index in start..<end {
-        let address = unsafe addresses[unchecked: index]
-        let entry = v6.firstEntry(address.high)
-        if entry & PrefixTrie.more == 0 {
-          unsafe values[unchecked: index] = v6.value(of: entry, address.high)
-        } else {
-          v6.prefetch(entry, address.high, address.low, 24)
-          unsafe values[unchecked: index] = entry
-          unsafe waiting[unchecked: waitingCount] = UInt8(truncatingIfNeeded: index &- start)
-          waitingCount &+= 1
-        }
+        let high = unsafe addresses[unchecked: index].high
+        let entry = v6.firstEntry(high)
+        let leads = 0 &- (entry >> 31)
+        let target = PrefixTrie.target(entry, PrefixTrie.byte(high, 0, 24))
+        v6.prefetch(target & leads)
+        unsafe values[unchecked: index] = target & leads | entry & ~leads
+        let offset = UInt8(truncatingIfNeeded: index &- start)
+        unsafe atBlocks[unchecked: blockCount] = offset
+        blockCount &+= PrefixTrie.isBlock(entry)
+        unsafe atLeaves[unchecked: leafCount] = offset
+        leafCount &+= PrefixTrie.isLeaf(entry)
       }
-      var depth = 24
-      while waitingCount > 0 {
-        var stillWaiting = 0
-        for position in 0..<waitingCount {
-          let offset = unsafe waiting[unchecked: position]
+      var depth = 32
+      while blockCount > 0 {
+        var next = 0
+        for position in 0..<blockCount {
+          let offset = unsafe atBlocks[unchecked: position]
           let index = start &+ Int(offset)
           let address = unsafe addresses[unchecked: index]
-          let entry = v6.follow(unsafe values[unchecked: index], address.high, address.low, depth)
-          if entry & PrefixTrie.more == 0 {
-            unsafe values[unchecked: index] = v6.value(of: entry, address.high)
-          } else {
-            v6.prefetch(entry, address.high, address.low, depth &+ 8)
-            unsafe values[unchecked: index] = entry
-            unsafe waiting[unchecked: stillWaiting] = offset
-            stillWaiting &+= 1
-          }
+          let entry = v6.entry(at: unsafe values[unchecked: index])
+          let leads = 0 &- (entry >> 31)
+          let target = PrefixTrie.target(entry, PrefixTrie.byte(address.high, address.low, depth))
+          v6.prefetch(target & leads)
+          unsafe values[unchecked: index] = target & leads | entry & ~leads
+          unsafe atBlocks[unchecked: next] = offset
+          next &+= PrefixTrie.isBlock(entry)
+          unsafe atLeaves[unchecked: leafCount] = offset
+          leafCount &+= PrefixTrie.isLeaf(entry)
         }
-        waitingCount = stillWaiting
+        blockCount = next
         depth &+= 8
+      }
+      for position in 0..<leafCount {
+        let index = start &+ Int(unsafe atLeaves[unchecked: position])
+        let address = unsafe addresses[unchecked: index]
+        let entry = v6.resolve(unsafe values[unchecked: index], address.high, address.low)
+        unsafe values[unchecked: index] = entry
+      }
+      for index in start..<end {
+        let high = unsafe addresses[unchecked: index].high
+        unsafe values[unchecked: index] = v6.value(of: values[unchecked: index], high)
       }
       start = end
     }
   }
 
-  /// Bytes of memory that blocks, leaves and the writer's records take; the first steps are not counted.
-  public var growth: Int {
-    writing.state.withLock { $0.v4Pools.byteCount + $0.v6Pools.byteCount + $0.v4.byteCount + $0.v6.byteCount }
+  /// How many bytes of memory a table takes.
+  public struct Memory: Hashable, Sendable {
+    /// What the first steps of both versions take at most; pages that no prefix has touched are not there.
+    public var firstSteps: Int
+    /// What the further steps take.
+    public var linked: Int
+    /// What is kept to be able to change the routes.
+    public var records: Int
+  }
+
+  /// How many bytes of memory the table takes.
+  public var memory: Memory {
+    writing.state.withLock { writer in
+      Memory(
+        firstSteps: PrefixTrie.firstByteCount * 2, linked: writer.v4Pools.byteCount + writer.v6Pools.byteCount,
+        records: writer.v4.byteCount + writer.v6.byteCount)
+    }
   }
 
   // MARK: Changing

@@ -46,7 +46,7 @@ func residentMegabytes() -> Int {
   var numbers = [CChar](repeating: 0, count: 128)
   fread(&numbers, 1, 127, file)
   let text = String(decoding: numbers.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-  return (Int(text.split(separator: " ")[1]) ?? 0) * 4096 >> 20
+  return (Int(text.split(separator: " ")[1]) ?? 0) / 256
 }
 
 func seconds(_ body: () -> Void) -> Double {
@@ -127,10 +127,10 @@ func compareV4(_ routeCount: Int, _ flowCount: Int) {
 
 func compareV6(_ routeCount: Int, _ flowCount: Int) {
   var numbers = Numbers()
-  // Allocations of /32 from five registries' blocks; most longer prefixes are in one of them.
+  // Allocations of /32 from the registries' blocks, each used up to an eighth; the prefixes are in those.
   let allocations = (0..<max(routeCount / 4, 1)).map { _ in
     let registry = [0x2001, 0x2400, 0x2600, 0x2800, 0x2A00, 0x2C00][Int.random(in: 0..<6, using: &numbers)] as UInt64
-    return registry << 48 | UInt64.random(in: 0..<(registry == 0x2001 ? 1 << 16 : 1 << 24), using: &numbers) << 32
+    return registry << 48 | UInt64.random(in: 0..<(registry == 0x2001 ? 1 << 16 : 1 << 17), using: &numbers) << 32
   }
   func random(behind prefix: IPv6Prefix) -> IPv6Address {
     IPv6Address(
