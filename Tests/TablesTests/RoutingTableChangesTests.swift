@@ -131,6 +131,23 @@ private func randomPrefix(v6: Bool, _ random: inout RepeatableNumbers) -> IPPref
     #expect(missing == nil)
   }
 
+  /// Two equal halves of a block are not one prefix: either may go while the other stays.
+  @Test func equalNeighboursStayApart() {
+    let halves = [
+      IPv4Prefix(masking: IPv4Address(10, 0, 0, 0), length: 25),
+      IPv4Prefix(masking: IPv4Address(10, 0, 0, 128), length: 25),
+    ]
+    let inner = IPPrefix.v4(IPv4Prefix(masking: IPv4Address(10, 0, 0, 4), length: 30))
+    let table = RoutingTable(halves.map { .init(.v4($0), 7) } + [.init(inner, 1)])
+    table.apply([.remove(inner)]) {}
+    let addresses = [IPv4Address(10, 0, 0, 5), IPv4Address(10, 0, 0, 200)]
+    let both = findAll(addresses, in: table)
+    #expect(both.bulk == [7, 7])
+    table.apply([.remove(.v4(halves[0]))]) {}
+    let one = findAll(addresses, in: table)
+    #expect(one.bulk == [nil, 7])
+  }
+
   /// Bursts of every size around the step in which they are worked on, with and without anything to find.
   @Test(arguments: [0, 1, 2, 63, 64, 255, 256, 257, 700]) func burstsOfAnySizeEqualSingleLookups(count: Int) {
     var random = RepeatableNumbers(state: UInt64(count) + 1)
