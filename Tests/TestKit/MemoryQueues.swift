@@ -58,6 +58,8 @@ public struct SentPacket: Hashable, Sendable, CustomStringConvertible {
   public var bytes: [UInt8]
   /// Its mark.
   public var mark: UInt32
+  /// Its annotation.
+  public var annotation: UInt32
   /// When it was sent.
   public var time: Instant
   /// Number of the port it had come in by.
@@ -103,7 +105,9 @@ public final class MemorySink: PortQueue {
       guard let packet = unsafe Packet(taking: slots[index]) else { continue }
       bytes += UInt64(packet.length)
       sent.append(
-        SentPacket(bytes: packet.copyBytes(), mark: packet.mark, time: now, ingressPort: packet.ingressPort))
+        SentPacket(
+          bytes: packet.copyBytes(), mark: packet.mark, annotation: packet.annotation, time: now,
+          ingressPort: packet.ingressPort))
       packet.discard()
     }
     return taken
