@@ -49,6 +49,17 @@ public struct FragmentIP: Element {
   }
 
   public mutating func process(_ batch: inout PacketBatch<Self>, _ context: inout Context) {
+    let mtu = mtu
+    var allFit = true
+    batch.survey { _, packet in
+      let limit = mtu ?? packet.annotation
+      if limit != 0, packet.networkLength ?? 0 > limit { allFit = false }
+    }
+    // The way to emit costs every packet something.
+    guard !allFit else {
+      batch.forEach { packet in packet.networkLength == nil ? .drop(.malformed) : .forward(.fragments) }
+      return
+    }
     batch.forEach { packet, emitter in
       guard let length = packet.networkLength else { return .drop(.malformed) }
       let limit = mtu ?? packet.annotation
