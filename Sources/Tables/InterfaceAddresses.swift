@@ -1,6 +1,23 @@
 import Synchronization
 public import Wire
 
+/// An address of an interface, and the prefix of those that are on its link.
+public struct InterfaceAddress: Hashable, Sendable {
+  /// The interface's own address.
+  public let address: IPAddress
+  /// Which addresses are on the link.
+  public let prefix: IPPrefix
+
+  /// An address in a prefix of so many bits; more than its version has count as all.
+  public init(_ address: IPAddress, prefixLength: Int) {
+    self.address = address
+    switch address {
+    case .v4(let address): prefix = .v4(IPv4Prefix(masking: address, length: prefixLength))
+    case .v6(let address): prefix = .v6(IPv6Prefix(masking: address, length: prefixLength))
+    }
+  }
+}
+
 /// The addresses of a node on one interface, and whether they may be used: whether another node on the link has them is
 /// found out before (RFC 4862, 5.4), and they are defended later (RFC 5227, 2.4). It knows no packets.
 ///
@@ -28,6 +45,7 @@ public final class InterfaceAddresses: Sendable {
 
   private struct Entry {
     let address: IPAddress
+    let prefix: IPPrefix
     var state: State
     /// Probes or announcements that are to be sent yet.
     var left: Int
@@ -56,14 +74,16 @@ public final class InterfaceAddresses: Sendable {
   /// - Parameters:
   ///   - probes: How often each IPv6 address is probed before it is used (RFC 4862's DupAddrDetectTransmits); 0: never.
   ///   - probeInterval: Time between probes, and behind the last, in nanoseconds.
-  public init(_ addresses: [IPAddress], probes: Int, probeInterval: UInt64) {
+  public init(_ addresses: [InterfaceAddress], probes: Int, probeInterval: UInt64) {
     self.probes = probes
     self.probeInterval = probeInterval
     inside = Mutex(
       Inside(
         entries: addresses.map { address in
-          let isProbed = if case .v6 = address { probes > 0 } else { false }
-          return Entry(address: address, state: isProbed ? .tentative : .preferred, left: 0, next: nil)
+          let isProbed = if case .v6 = address.address { probes > 0 } else { false }
+          return Entry(
+            address: address.address, prefix: address.prefix, state: isProbed ? .tentative : .preferred, left: 0,
+            next: nil)
         }))
   }
 
@@ -71,9 +91,11 @@ public final class InterfaceAddresses: Sendable {
   /// - Parameters:
   ///   - now: The clock in nanoseconds, here and elsewhere.
   ///   - random: Delays the first probe, so that nodes that start together do not probe together (RFC 4862, 5.4.2).
-  public func start(now: UInt64, random: UInt64) {
+  /// - Returns: Whether this was the first call.
+  @discardableResult
+  public func start(now: UInt64, random: UInt64) -> Bool {
     inside.withLock { inside in
-      guard !inside.hasStarted else { return }
+      guard !inside.hasStarted else { return false }
       inside.hasStarted = true
       let delay = Self.longestStartDelay.multipliedFullWidth(by: random).high
       for index in inside.entries.indices {
@@ -81,6 +103,7 @@ public final class InterfaceAddresses: Sendable {
         inside.entries[index].left = isTentative ? probes : Self.announcements
         inside.entries[index].next = isTentative ? Self.sum(now, delay) : now
       }
+      return true
     }
   }
 
@@ -114,12 +137,21 @@ public final class InterfaceAddresses: Sendable {
     inside.withLock { inside in inside.entries.first { $0.address == address }?.state }
   }
 
-  /// The address to send from to `target`: the first one wanted that may be used.
-  public func source(among wanted: [IPAddress]) -> IPAddress? {
+  /// Whether an address is on the link.
+  public func isOnLink(_ address: IPAddress) -> Bool {
+    if case .v6(let address) = address, address.isLinkLocal { return true }
+    return inside.withLock { inside in inside.entries.contains { $0.prefix.contains(address) } }
+  }
+
+  /// The address to ask for `target` from: one that may be used, on a prefix that the target is in if there is one.
+  public func source(toward target: IPAddress) -> IPAddress? {
     inside.withLock { inside in
-      wanted.first { address in
-        inside.entries.contains { $0.address == address && $0.state == .preferred }
+      var other: IPAddress?
+      for entry in inside.entries where entry.state == .preferred && entry.prefix.isSameVersion(as: target) {
+        if entry.prefix.contains(target) { return entry.address }
+        other = other ?? entry.address
       }
+      return other
     }
   }
 
@@ -154,5 +186,14 @@ public final class InterfaceAddresses: Sendable {
   private static func sum(_ left: UInt64, _ right: UInt64) -> UInt64 {
     let (sum, overflow) = left.addingReportingOverflow(right)
     return overflow ? .max : sum
+  }
+}
+
+extension IPPrefix {
+  fileprivate func isSameVersion(as address: IPAddress) -> Bool {
+    switch (self, address) {
+    case (.v4, .v4), (.v6, .v6): true
+    default: false
+    }
   }
 }

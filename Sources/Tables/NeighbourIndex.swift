@@ -42,7 +42,7 @@ public struct NeighbourReader: Sendable {
   /// Looks a neighbour up without a lock.
   @inlinable @inline(__always)
   public func lookup(_ key: NeighbourKey) -> NeighbourReading {
-    var slot = key.hash(seed: seed) & mask
+    var slot = key.mixed(seed: seed) & mask
     for _ in 0...mask {
       let cell = unsafe cells + Int(truncatingIfNeeded: slot &* Self.cellsPerSlot)
       let before = unsafe cell[Int(Self.version)].load(ordering: .acquiring)
@@ -75,7 +75,7 @@ extension NeighbourReader {
     NeighbourKey(high: load(slot, Self.high), low: load(slot, Self.low), scope: load(slot, Self.scope))
   }
 
-  private func home(_ key: NeighbourKey) -> Int { Int(truncatingIfNeeded: key.hash(seed: seed) & mask) }
+  private func home(_ key: NeighbourKey) -> Int { Int(truncatingIfNeeded: key.mixed(seed: seed) & mask) }
 
   private func isEmpty(_ slot: Int) -> Bool { load(slot, Self.scope) == Self.empty }
 

@@ -50,8 +50,9 @@ public struct NeighbourKey: Hashable, Sendable, BitwiseCopyable {
       ? .v4(IPv4Address(rawValue: UInt32(truncatingIfNeeded: low))) : .v6(IPv6Address(high: high, low: low))
   }
 
+  /// Mixes interface and address, so that every bit of them reaches every bit of the result.
   @inlinable
-  func hash(seed: UInt64) -> UInt64 {
+  public func mixed(seed: UInt64) -> UInt64 {
     var mixed = (high ^ seed) &* 0x9E37_79B9_7F4A_7C15
     mixed = (mixed ^ mixed >> 32 ^ low) &* 0xFF51_AFD7_ED55_8CCD
     mixed = (mixed ^ mixed >> 33 ^ scope ^ seed) &* 0xC4CE_B9FE_1A85_EC53

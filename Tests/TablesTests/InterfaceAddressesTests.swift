@@ -8,7 +8,8 @@ private let six = IPAddress.v6(IPv6Address(high: 0x2001_0DB8 << 32, low: 1))
 
 @Suite struct InterfaceAddressesTests {
   func made(_ addresses: [IPAddress] = [six], probes: Int = 1, random: UInt64 = 0) -> InterfaceAddresses {
-    let addresses = InterfaceAddresses(addresses, probes: probes, probeInterval: second)
+    let addresses = InterfaceAddresses(
+      addresses.map { InterfaceAddress($0, prefixLength: 24) }, probes: probes, probeInterval: second)
     addresses.start(now: 0, random: random)
     return addresses
   }
@@ -29,14 +30,14 @@ private let six = IPAddress.v6(IPv6Address(high: 0x2001_0DB8 << 32, low: 1))
   @Test func rfc4862_5_4_2_probesBeforeUse() {
     let addresses = made(probes: 2)
     #expect(addresses.state(of: six) == .tentative)
-    #expect(addresses.source(among: [six]) == nil)
+    #expect(addresses.source(toward: six) == nil)
     #expect(addresses.nextAction(now: 0) == .probe(six))
     #expect(addresses.nextAction(now: second - 1) == nil)
     #expect(addresses.nextAction(now: second) == .probe(six))
     #expect(addresses.state(of: six) == .tentative)
     #expect(addresses.nextAction(now: 2 * second) == .announce(six))
     #expect(addresses.state(of: six) == .preferred)
-    #expect(addresses.source(among: [six]) == six)
+    #expect(addresses.source(toward: six) == six)
   }
 
   /// The first solicitation is delayed by a random time of up to MAX_RTR_SOLICITATION_DELAY.
@@ -54,7 +55,7 @@ private let six = IPAddress.v6(IPv6Address(high: 0x2001_0DB8 << 32, low: 1))
     #expect(addresses.duplicates == 1)
     #expect(addresses.nextEvent == nil)
     #expect(addresses.nextAction(now: 100 * second) == nil)
-    #expect(addresses.source(among: [six, four]) == nil)
+    #expect(addresses.source(toward: six) == nil)
     #expect(!addresses.noteConflict(six, now: 100 * second))
   }
 
@@ -81,10 +82,20 @@ private let six = IPAddress.v6(IPv6Address(high: 0x2001_0DB8 << 32, low: 1))
     #expect(!addresses.noteConflict(six, now: 0))
   }
 
+  @Test func theSourceIsOneOnTheTargetsPrefix() {
+    let addresses = InterfaceAddresses(
+      [
+        InterfaceAddress(four, prefixLength: 24), InterfaceAddress(.v4(IPv4Address(10, 1, 0, 1)), prefixLength: 16),
+      ], probes: 1, probeInterval: second)
+    #expect(addresses.source(toward: .v4(IPv4Address(10, 1, 9, 9))) == .v4(IPv4Address(10, 1, 0, 1)))
+    #expect(addresses.source(toward: .v4(IPv4Address(192, 0, 2, 1))) == four)
+    #expect(addresses.source(toward: six) == nil)
+  }
+
   @Test func onlyTheFirstStartCounts() {
     let addresses = made([four])
     #expect(addresses.nextAction(now: 0) == .announce(four))
-    addresses.start(now: 0, random: 0)
+    #expect(!addresses.start(now: 0, random: 0))
     #expect(addresses.nextAction(now: 0) == nil)
   }
 }
