@@ -215,7 +215,5 @@ private final class ThriftySource: PortQueue {
   }
 
   @unsafe
-  func transmit(
-    _ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant, bytes: inout UInt64
-  ) -> Int { 0 }
+  func transmit(_ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant) -> Int { 0 }
 }
