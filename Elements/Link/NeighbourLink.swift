@@ -5,7 +5,7 @@ import Wire
 /// One worker's side of one interface's neighbours: finds their hardware addresses, answers for the interface's own, and
 /// has packets wait meanwhile. What is known is in a `NeighbourTable` that all workers, and all interfaces of a node,
 /// share. `Neighbours` is this with a next hop chosen by destination.
-struct NeighbourLink<Choice: NextHopChoice>: ~Copyable {
+struct NeighbourLink<Choice: NextHopChoice & ~Copyable>: ~Copyable {
   /// What is counted by this worker.
   enum Count: Int, CaseIterable {
     case requests, replies, announcements, noRoute
@@ -34,7 +34,8 @@ struct NeighbourLink<Choice: NextHopChoice>: ~Copyable {
   ///   - pending: How many packets can wait.
   ///   - depth: How many of them for one neighbour.
   init(
-    interface: UInt32, mac: MACAddress, isRouter: Bool, isPromiscuous: Bool, choice: Choice, table: NeighbourTable,
+    interface: UInt32, mac: MACAddress, isRouter: Bool, isPromiscuous: Bool, choice: consuming Choice,
+    table: NeighbourTable,
     addresses: InterfaceAddresses, pending: Int, depth: Int
   ) {
     self.interface = interface
@@ -55,6 +56,7 @@ struct NeighbourLink<Choice: NextHopChoice>: ~Copyable {
   }
 
   /// Asks to be woken when something may be to be done.
+  @inline(never)
   func schedule(_ context: inout Context) {
     if let next = table.nextEvent(interface: interface) { context.wake(at: Instant(nanoseconds: next)) }
     if let next = addresses.nextEvent { context.wake(at: Instant(nanoseconds: next)) }
@@ -67,8 +69,7 @@ struct NeighbourLink<Choice: NextHopChoice>: ~Copyable {
   @inline(__always)
   func direct(_ packet: inout Packet, to station: MACAddress) -> Bool {
     guard let ethernet = packet.mutableEthernet else { return false }
-    ethernet.setDestination(station)
-    ethernet.setSource(mac)
+    ethernet.setAddresses(destination: station, source: mac)
     return true
   }
 }
@@ -82,7 +83,7 @@ struct NeighbourOutputs<Output: OutputEnd> {
 
 // MARK: - Sending
 
-extension NeighbourLink {
+extension NeighbourLink where Choice: ~Copyable {
   /// Sends a batch of IP packets to their next hops.
   @inline(__always)
   mutating func send<E: Element & ~Copyable>(
@@ -172,7 +173,7 @@ extension NeighbourLink {
 
 // MARK: - Time
 
-extension NeighbourLink {
+extension NeighbourLink where Choice: ~Copyable {
   /// Does what is due, and looks after waiting packets.
   mutating func wake<E: Element & ~Copyable>(
     _ batch: inout PacketBatch<E>, _ context: inout Context, _ outputs: NeighbourOutputs<E.Output>

@@ -4,7 +4,7 @@ import Wire
 
 // What a `NeighbourLink` makes of frames from the wire.
 
-extension NeighbourLink {
+extension NeighbourLink where Choice: ~Copyable {
   /// Takes ARP and Neighbour Discovery out of a batch of frames from the wire, and answers.
   @inline(__always)
   mutating func receive<E: Element & ~Copyable>(

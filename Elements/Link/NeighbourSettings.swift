@@ -144,7 +144,7 @@ struct NeighbourSettings {
   }
 }
 
-extension NeighbourLink {
+extension NeighbourLink where Choice: ~Copyable {
   /// What this worker counted, and, on one of them, what all share.
   var counters: [ElementCounter] {
     let own = Count.allCases.map { ElementCounter("\($0)", counts[$0.rawValue]) }

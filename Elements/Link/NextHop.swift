@@ -16,14 +16,15 @@ enum NextHop {
   case notIP
 }
 
-/// Chooses the next hop of packets that leave by an interface.
-protocol NextHopChoice: Sendable {
+/// Chooses the next hop of packets that leave by an interface. It need not be copyable, and had better not be when it holds
+/// references, so that packet loops count none.
+protocol NextHopChoice: ~Copyable, Sendable {
   /// The next hop of this packet.
   func nextHop(of packet: borrowing Packet) -> NextHop
 }
 
 /// Chooses by the destination alone: the destination itself when it is on the link, or else a gateway.
-struct LinkNextHop: NextHopChoice {
+struct LinkNextHop: NextHopChoice, ~Copyable {
   private struct IPv4Link: BitwiseCopyable, Sendable {
     let address: IPv4Address
     let prefix: IPv4Prefix

@@ -14,7 +14,7 @@ extension PacketBatch where E: ~Copyable {
       var packet = unsafe Packet(owning: mbuf)
       if let verdict = judge(&packet) {
         unsafe codes[index] = verdict.code
-        unsafe slots[index] = packet.release()
+        unsafe takeBack(packet, at: index, lent: mbuf)
       } else {
         unsafe emitter.standAt(index, packet.mbuf)
         unsafe slots[index] = nil

@@ -130,7 +130,15 @@ public final class InterfaceAddresses: Sendable {
   }
 
   /// When to call `nextAction` next, in nanoseconds; nil: not any more.
-  public var nextEvent: UInt64? { inside.withLock { $0.entries.compactMap(\.next).min() } }
+  public var nextEvent: UInt64? {
+    inside.withLock { inside in
+      var earliest: UInt64?
+      for entry in inside.entries {
+        if let next = entry.next, next < earliest ?? .max { earliest = next }
+      }
+      return earliest
+    }
+  }
 
   /// The state of an address; nil when it is not this node's.
   public func state(of address: IPAddress) -> State? {
