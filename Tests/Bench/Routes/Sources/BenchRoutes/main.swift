@@ -196,7 +196,9 @@ func compareV6(_ routeCount: Int, _ flowCount: Int) {
 guard cfib_start() == 0 else { fatalError("DPDK does not start") }
 var arguments = Array(CommandLine.arguments.dropFirst())
 if arguments.isEmpty {
-  arguments = ["v4", "1000", "65536", "v4", "500000", "65536", "v4", "1000000", "65536", "v6", "1000", "65536", "v6", "100000", "65536"]
+  arguments = ["v4 1000", "v4 500000", "v4 1000000", "v6 1000", "v6 100000"].flatMap { kind in
+    kind.split(separator: " ").map { String($0) } + ["65536"]
+  }
 }
 while arguments.count >= 3 {
   let (routes, flows) = (Int(arguments[1]) ?? 1000, Int(arguments[2]) ?? 65_536)
