@@ -122,6 +122,7 @@ func compareV4(_ routeCount: Int, _ flowCount: Int) {
   let fibCycles = best(flowCount) { cfib4_lookup(fib, raw, flowCount, &theirs) }
   report("v4 rte_fib", routeCount, flowCount, fibCycles, fibBuild, fibMemory)
   print("             differences: \(zip(mine, theirs).count { UInt64($0) != $1 })")
+  print("             AVX-512: \(cfib4_usesVectors() != 0)")
   cfib4_free(fib)
 }
 
@@ -190,6 +191,7 @@ func compareV6(_ routeCount: Int, _ flowCount: Int) {
   let fibCycles = best(flowCount) { cfib6_lookup(fib, raw, flowCount, &theirs) }
   report("v6 rte_fib6", routeCount, flowCount, fibCycles, fibBuild, fibMemory)
   print("              differences: \(zip(mine, theirs).count { UInt64($0) != $1 })")
+  print("             AVX-512: \(cfib6_usesVectors() != 0)")
   cfib6_free(fib)
 }
 
