@@ -15,6 +15,7 @@ public let catalogue: [ElementKind] = [
   ElementKind(ARPResponder.self),
   ElementKind(EtherRewrite.self),
   ElementKind(MACSwap.self),
+  ElementKind(Neighbours.self),
   ElementKind(VLANTag.self),
   ElementKind(VLANUntag.self),
 
