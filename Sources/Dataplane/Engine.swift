@@ -14,6 +14,8 @@ struct Engine: ~Copyable {
   /// For nodes that may put packets into the vector they are run on.
   let spare: UnsafeMutablePointer<PacketVector>
   var freed: PacketVector
+  /// The order of arrival of the packets at hand, for those that an element exchanges.
+  let sequences: UnsafeMutablePointer<UInt32>
   var context: Context
   var batchSize: Int
   /// Whether packets carry their order of arrival and nodes see them in it.
@@ -45,6 +47,7 @@ struct Engine: ~Copyable {
     unsafe burst = .allocate(capacity: 1)
     unsafe burst.initialize(to: Burst(limit: 256, slots: spare.pointee.slots))
     unsafe freed = PacketVector(capacity: 512)
+    unsafe sequences = .allocate(capacity: 256)
     unsafe context = Context(worker: plan.worker, pool: plan.pool.pool)
     unsafe isOrdered = ordered
     unsafe batchSize = ordered && plan.hasCycle ? 1 : plan.batchSize
@@ -59,6 +62,7 @@ struct Engine: ~Copyable {
     unsafe spare.pointee.deallocate()
     unsafe spare.deallocate()
     unsafe freed.deallocate()
+    unsafe sequences.deallocate()
   }
 
   // MARK: Packets in
@@ -218,8 +222,10 @@ struct Engine: ~Copyable {
       unsafe burst.pointee.slots = current.pointee.slots + head
       unsafe burst.pointee.count = count
       unsafe burst.pointee.codes.update(repeating: VerdictCode.drop | UInt16(DropReason.malformed.code), count: count)
+      if unsafe isOrdered { unsafe saveSequences() }
       unsafe node.pointee.element.unsafelyUnwrapped.pointee._process(_ElementBurst(burst), &context)
       if unsafe burst.pointee.isExchanged || nfv_length_changes() != lengthChanges {
+        if unsafe burst.pointee.isExchanged && isOrdered { unsafe restoreSequences() }
         unsafe burst.pointee.isExchanged = false
         unsafe current.pointee.forgetLengths()
       }
@@ -228,6 +234,19 @@ struct Engine: ~Copyable {
       head += count
     }
     unsafe noteRequests(node)
+  }
+
+  private func saveSequences() {
+    for index in unsafe 0..<burst.pointee.count {
+      if let mbuf = unsafe burst.pointee.slots[index] { unsafe sequences[index] = mbuf.pointee.sequence }
+    }
+  }
+
+  /// What an element puts in a packet's place takes its place in the order of arrival, too.
+  private func restoreSequences() {
+    for index in unsafe 0..<burst.pointee.count {
+      if let mbuf = unsafe burst.pointee.slots[index] { unsafe mbuf.pointee.sequence = sequences[index] }
+    }
   }
 
   private mutating func noteRequests(_ node: UnsafeMutablePointer<Plan.Node>) {

@@ -22,6 +22,15 @@ extension Packet {
     return known != 0 ? known : parse()
   }
 
+  /// The same for elements that are likely to be the first to look: the usual packet is parsed in line, so that what
+  /// follows need not wait for what was written down.
+  @inlinable @inline(__always)
+  var factsInLine: UInt8 {
+    let known = unsafe mbuf.pointee.parsed
+    if known != 0 { return known }
+    return unsafe Self.parseUsual(mbuf) ?? parseAny()
+  }
+
   /// How many VLAN tags are looked behind.
   static let maximumVLANTags = 8
   /// How many IPv6 extension headers are looked behind; RFC 8200 has no limit, real packets have two or three.
@@ -35,8 +44,8 @@ extension Packet {
 
   /// What nearly all packets are: UDP, or TCP without header options out of the ordinary, in an IPv4 packet that has no
   /// options and is no fragment, in an untagged frame. Nil, with nothing written down, for all others.
-  @unsafe @inline(__always)
-  private static func parseUsual(_ mbuf: UnsafeMutablePointer<nfv_mbuf>) -> UInt8? {
+  @unsafe @inlinable @inline(__always)
+  static func parseUsual(_ mbuf: UnsafeMutablePointer<nfv_mbuf>) -> UInt8? {
     let end = unsafe Int(mbuf.pointee.data_length)
     guard end >= 14 + 20 + 8 else { return nil }
     let start = unsafe nfv_mbuf_data(mbuf)
@@ -59,8 +68,8 @@ extension Packet {
     return found
   }
 
-  @inline(never)
-  private borrowing func parseAny() -> UInt8 {
+  @usableFromInline @inline(never)
+  borrowing func parseAny() -> UInt8 {
     if unsafe mbuf.pointee.segment_count > 1 && UInt32(mbuf.pointee.data_length) < Self.headerReach {
       _ = unsafe nfv_pull_up(mbuf, Self.headerReach)
     }

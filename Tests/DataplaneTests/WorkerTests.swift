@@ -236,6 +236,7 @@ private final class EndlessSource: PortQueue {
   func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, now: Instant, bytes: inout UInt64) -> Int {
     var count = 0
     while count < min(limit, most), let packet = pool.packet(frame) {
+      bytes += UInt64(packet.length)
       unsafe slots[count] = packet.intoSlot()
       count += 1
     }
