@@ -44,7 +44,8 @@ let package = Package(
     .target(name: "Wire", swiftSettings: safe),
     .target(name: "Configuration", dependencies: ["CLibYAML", "Wire"], swiftSettings: safe),
     .systemLibrary(name: "CPcap", pkgConfig: "libpcap", providers: [.apt(["libpcap-dev"])]),
-    .target(name: "Tables", dependencies: ["Wire"], swiftSettings: safe),
+    .systemLibrary(name: "CPrefetch"),
+    .target(name: "Tables", dependencies: ["CPrefetch", "Wire"], swiftSettings: safe),
     .target(
       name: "Elements", dependencies: ["Dataplane", "Tables", "Wire", "Configuration"], path: "Elements",
       swiftSettings: safe),
@@ -62,7 +63,9 @@ let package = Package(
     .executableTarget(name: "nfvrun", dependencies: ["Commands"], swiftSettings: safe),
     .target(
       name: "TestKit", dependencies: ["Dataplane", "Wire", "Configuration"], path: "Tests/TestKit", swiftSettings: safe),
-    .testTarget(name: "TablesTests", dependencies: ["Tables"], swiftSettings: safe),
+    .executableTarget(
+      name: "TablesBench", dependencies: ["Tables", "Wire"], path: "Tests/Bench/Tables", swiftSettings: safe),
+    .testTarget(name: "TablesTests", dependencies: ["Tables", "Wire"], swiftSettings: safe),
     .testTarget(name: "DataplaneTests", dependencies: ["Dataplane", "TestKit"], swiftSettings: safe),
     .testTarget(name: "ElementsTests", dependencies: ["Elements", "Assembly", "TestKit"], swiftSettings: safe),
     .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: safe),
