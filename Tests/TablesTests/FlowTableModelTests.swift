@@ -1,6 +1,7 @@
-import Tables
 import Testing
 import Wire
+
+@testable import Tables
 
 /// The same numbers for the same seed, so that a failure can be repeated.
 struct RepeatableRandom: RandomNumberGenerator {
@@ -263,6 +264,12 @@ struct FlowTableAndModel<Key: FlowKey>: ~Copyable {
     now = .max
     expire(limit: .max)
     log.check(table.count == 0, "\(table.count) flows have no end")
+    // What was left in the index would take room and time for ever.
+    for bucket in 0...table.index.mask {
+      log.check(table.index.places(bucket, of: 0).nonzeroBitCount == 8, "bucket \(bucket) still has entries")
+      log.check(
+        table.index.awayCount(bucket) == 0, "bucket \(bucket) still counts \(table.index.awayCount(bucket)) away")
+    }
   }
 }
 
@@ -295,21 +302,21 @@ struct FlowTableAndModel<Key: FlowKey>: ~Copyable {
 
   @Test(arguments: seeds) func agreesOnKeysOfOneDirection(seed: UInt64) throws {
     var both = try FlowTableAndModel<IPv4FlowKey>(capacity: 400, keysPerFlow: 1, seed: seed)
-    both.run(steps: 300_000, twoKeys: false, Self.v4Key)
+    both.run(steps: 200_000, twoKeys: false, Self.v4Key)
     Self.expectAllWasTried(both.seen, twoKeys: false, replies: false)
     #expect(both.crowded == 0)
   }
 
   @Test(arguments: seeds) func agreesOnKeysForBothDirections(seed: UInt64) throws {
     var both = try FlowTableAndModel<IPv4FlowKey>(capacity: 300, keysPerFlow: 1, seed: seed)
-    both.run(steps: 300_000, twoKeys: false) { Self.v4Key(&$0).eitherWay }
+    both.run(steps: 200_000, twoKeys: false) { Self.v4Key(&$0).eitherWay }
     Self.expectAllWasTried(both.seen, twoKeys: false, replies: true)
     #expect(both.crowded == 0)
   }
 
   @Test(arguments: seeds) func agreesOnTwoKeysAFlow(seed: UInt64) throws {
     var both = try FlowTableAndModel<IPv6FlowKey>(capacity: 300, keysPerFlow: 2, seed: seed)
-    both.run(steps: 300_000, twoKeys: true, Self.v6Key)
+    both.run(steps: 200_000, twoKeys: true, Self.v6Key)
     Self.expectAllWasTried(both.seen, twoKeys: true, replies: true)
     #expect(both.crowded == 0)
   }
@@ -317,7 +324,7 @@ struct FlowTableAndModel<Key: FlowKey>: ~Copyable {
   /// Keys whose hashes differ in a few bits only: buckets overflow, entries are moved to and fro, and some are refused.
   @Test(arguments: seeds) func agreesOnKeysThatCollide(seed: UInt64) throws {
     var both = try FlowTableAndModel<ChosenKey>(capacity: 300, keysPerFlow: 2, seed: seed)
-    both.run(steps: 300_000, twoKeys: true) { random in
+    both.run(steps: 200_000, twoKeys: true) { random in
       let number = UInt32(random.next() % 1000)
       // Eight first buckets of 128, and five tags, two of them the same, since no tag is 0.
       return ChosenKey(number: number, chosenHash: UInt64(number & 7) | UInt64(number % 5) << 48)
