@@ -36,67 +36,71 @@ public struct LookupRoute: Element {
       """)
   public static let needs = HeaderState.ip
 
-  private let table: Snapshot<RoutingTable>
+  private let routes: NamedRoutes
   public let outputs: [OutputDescription]
+
+  private var v4 = InlineArray<256, IPv4Address>(repeating: .unspecified)
+  private var v6 = InlineArray<256, IPv6Address>(repeating: .unspecified)
+  private var v4Found = InlineArray<256, UInt32>(repeating: 0)
+  private var v6Found = InlineArray<256, UInt32>(repeating: 0)
 
   public init(_ settings: inout Settings) throws(ConfigurationError) {
     let inline = try settings.takeMap("routes", of: String.self, "prefix: output")
     let file: FileSetting? = try settings.takeIfPresent("file", "a file with 'prefix output' on each line")
-    var names: [String] = []
-    var numbers: [String: UInt32] = [:]
-    var seen: [IPPrefix: SourceRange] = [:]
-    var routes: [RoutingTable.Route] = []
-    func add(_ prefix: IPPrefix, _ output: String, _ range: SourceRange) throws(ConfigurationError) {
-      if let first = seen.updateValue(range, forKey: prefix) {
-        throw ConfigurationError(
-          range, "\(prefix) has a route already", remedy: "keep one of them", notes: [.init(first, "the first one")])
+    var found: NamedRoutes?
+    do throws(ConfigurationError) {
+      let context = settings.context
+      found = try settings.shared("routes") { () throws(ConfigurationError) in
+        try NamedRoutes(inline, file, context)
       }
-      let number = numbers[output] ?? UInt32(names.count)
-      if number == names.count {
-        guard names.count < NumberedOutput.limit else {
-          throw ConfigurationError(range, "more than \(names.count) outputs", remedy: "let routes share outputs")
-        }
-        numbers[output] = number
-        names.append(output)
-      }
-      routes.append(.init(prefix, number))
+    } catch {
+      settings.reject(error)
     }
-    for entry in inline {
-      do throws(ConfigurationError) {
-        let prefix = try entry.nameValue(as: IPPrefix.self, context: settings.context)
-        try add(prefix, entry.value, entry.nameNode.range)
-      } catch {
-        settings.reject(error)
-      }
-    }
-    if let file {
-      do throws(ConfigurationError) {
-        try RouteFile.read(file, add)
-        if routes.isEmpty {
-          settings.reject(file.range, "\(file.path) has no routes", remedy: "write 'prefix output' lines")
-        }
-      } catch {
-        settings.reject(error)
-      }
-    }
+    routes = found ?? NamedRoutes()
     if inline.isEmpty && file == nil {
       settings.reject(nil, "there are no routes", remedy: "give 'routes: { prefix: output }', or 'file:'")
     }
-    outputs = names.map { OutputDescription($0) }
-    let collected = routes
-    table = try settings.shared("table") { Snapshot(RoutingTable(collected)) }
+    outputs = routes.outputs.map { OutputDescription($0) }
   }
 
+  // All destinations are looked up together, so that the waits for memory overlap.
   public mutating func process(_ batch: inout PacketBatch<Self>, _ context: inout Context) {
-    table.read { table in
-      batch.forEach { packet in
-        let found =
-          if let ip = packet.ipv4 { table.lookup(ip.destination) } else if let ip = packet.ipv6 {
-            table.lookup(ip.destination)
-          } else { nil as UInt32? }
-        guard let found else { return .drop(Drop.noRoute) }
-        return .forward(NumberedOutput(Int(found)))
+    var v4Count = 0
+    var v6Count = 0
+    batch.survey { _, packet in
+      if let ip = packet.ipv4 {
+        v4[v4Count] = ip.destination
+        v4Count += 1
+      } else if let ip = packet.ipv6 {
+        v6[v6Count] = ip.destination
+        v6Count += 1
       }
     }
+    routes.table.read { table in
+      Self.find(v4, v4Count, &v4Found) { table.lookup($0, into: &$1) }
+      if v6Count > 0 { Self.find(v6, v6Count, &v6Found) { table.lookup($0, into: &$1) } }
+    }
+    var v4Next = 0
+    var v6Next = 0
+    batch.forEach { packet in
+      var found = RoutingTable.none
+      if packet.ipv4 != nil {
+        found = v4Found[v4Next]
+        v4Next += 1
+      } else if packet.ipv6 != nil {
+        found = v6Found[v6Next]
+        v6Next += 1
+      }
+      guard found != RoutingTable.none else { return .drop(Drop.noRoute) }
+      return .forward(NumberedOutput(Int(found)))
+    }
+  }
+
+  private static func find<Address>(
+    _ addresses: borrowing InlineArray<256, Address>, _ count: Int, _ found: inout InlineArray<256, UInt32>,
+    _ lookup: (Span<Address>, inout MutableSpan<UInt32>) -> Void
+  ) {
+    var values = found.mutableSpan
+    lookup(addresses.span.extracting(first: count), &values)
   }
 }

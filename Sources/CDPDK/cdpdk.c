@@ -185,6 +185,8 @@ const char *nfv_strerror(int error) { return rte_strerror(error < 0 ? -error : e
 
 // MARK: Pools and packets
 
+_Thread_local uint64_t nfv_length_changes_word __attribute__((tls_model("initial-exec")));
+
 /// What a pool keeps beside its buffers; DPDK's part stands first because rte_mbuf looks there for it.
 struct pool_private {
   struct rte_pktmbuf_pool_private standard;
@@ -318,11 +320,15 @@ bool nfv_pull_up(nfv_mbuf *mbuf, uint32_t length) {
   return true;
 }
 
-bool nfv_chain(nfv_mbuf *head, nfv_mbuf *tail) { return rte_pktmbuf_chain(theirs(head), theirs(tail)) == 0; }
+bool nfv_chain(nfv_mbuf *head, nfv_mbuf *tail) {
+  nfv_length_changed();
+  return rte_pktmbuf_chain(theirs(head), theirs(tail)) == 0;
+}
 
 void nfv_truncate(nfv_mbuf *mbuf, uint32_t length) {
   struct rte_mbuf *head = theirs(mbuf);
   if (length >= head->pkt_len) return;
+  nfv_length_changed();
   uint32_t left = length;
   uint16_t kept = 1;
   struct rte_mbuf *segment = head;
@@ -352,6 +358,7 @@ bool nfv_write(nfv_mbuf *mbuf, const void *bytes, uint32_t length, nfv_pool *poo
   struct rte_mbuf *head = theirs(mbuf), *segment = head;
   const uint8_t *from = bytes;
   uint32_t left = length;
+  nfv_length_changed();
   for (;;) {
     uint16_t room = rte_pktmbuf_tailroom(segment);
     uint16_t part = left < room ? (uint16_t)left : room;
@@ -519,14 +526,8 @@ uint16_t nfv_device_receive(uint16_t device, uint16_t queue, nfv_mbuf **mbufs, u
   return received;
 }
 
-uint16_t nfv_device_transmit(uint16_t device, uint16_t queue, nfv_mbuf **mbufs, uint16_t count, uint64_t *bytes) {
-  // The driver may free packets while it transmits, so lengths are read first.
-  uint64_t sum = 0;
-  for (uint16_t i = 0; i < count; i++) sum += mbufs[i]->packet_length;
-  uint16_t sent = rte_eth_tx_burst(device, queue, theirs_array(mbufs), count);
-  for (uint16_t i = sent; i < count; i++) sum -= mbufs[i]->packet_length;
-  *bytes += sum;
-  return sent;
+uint16_t nfv_device_transmit(uint16_t device, uint16_t queue, nfv_mbuf **mbufs, uint16_t count) {
+  return rte_eth_tx_burst(device, queue, theirs_array(mbufs), count);
 }
 
 // MARK: Quiescent-state reclamation

@@ -14,6 +14,8 @@ struct Burst {
   @usableFromInline var count = 0
   @usableFromInline let codes: UnsafeMutablePointer<UInt16>
   @usableFromInline var input: UInt8 = 0
+  /// Whether an element put another packet in the place of one that it was lent.
+  @usableFromInline var isExchanged = false
   var emissions: UnsafeMutablePointer<Emission>
   var emissionCount = 0
   var emissionCapacity: Int
@@ -61,6 +63,15 @@ public struct PacketBatch<E: Element & ~Copyable>: ~Copyable {
   @inlinable
   public var input: E.Input { E.Input(rawValue: unsafe burst.pointee.input) ?? E.Input.allCases.first! }
 
+  /// Copy on write, or an element, may have put another packet in the place of the one that was lent.
+  @unsafe @inlinable @inline(__always)
+  func takeBack(_ packet: consuming Packet, at index: Int, lent: UnsafeMutablePointer<nfv_mbuf>) {
+    let mbuf = unsafe packet.release()
+    if unsafe mbuf == lent { return }
+    unsafe burst.pointee.slots[index] = mbuf
+    unsafe burst.pointee.isExchanged = true
+  }
+
   /// Lends each packet in turn and carries out what `judge` says of it.
   @inlinable
   public mutating func forEach(_ judge: (inout Packet) -> Verdict<E.Output>) {
@@ -71,7 +82,7 @@ public struct PacketBatch<E: Element & ~Copyable>: ~Copyable {
       guard let mbuf = unsafe slots[index] else { continue }
       var packet = unsafe Packet(owning: mbuf)
       unsafe codes[index] = judge(&packet).code
-      unsafe slots[index] = packet.release()
+      unsafe takeBack(packet, at: index, lent: mbuf)
     }
   }
 
@@ -85,7 +96,7 @@ public struct PacketBatch<E: Element & ~Copyable>: ~Copyable {
       guard let mbuf = unsafe slots[index] else { continue }
       var packet = unsafe Packet(owning: mbuf)
       unsafe codes[index] = judge(index, &packet).code
-      unsafe slots[index] = packet.release()
+      unsafe takeBack(packet, at: index, lent: mbuf)
     }
   }
 
@@ -98,7 +109,7 @@ public struct PacketBatch<E: Element & ~Copyable>: ~Copyable {
       guard let mbuf = unsafe slots[index] else { continue }
       let packet = unsafe Packet(owning: mbuf)
       look(index, packet)
-      unsafe slots[index] = packet.release()
+      _ = unsafe packet.release()
     }
   }
 
@@ -114,7 +125,7 @@ public struct PacketBatch<E: Element & ~Copyable>: ~Copyable {
       var packet = unsafe Packet(owning: mbuf)
       unsafe emitter.standAt(index, packet.mbuf)
       unsafe codes[index] = judge(&packet, &emitter).code
-      unsafe slots[index] = packet.release()
+      unsafe takeBack(packet, at: index, lent: mbuf)
     }
   }
 

@@ -1,4 +1,4 @@
-public import CPrefetch
+public import CTables
 
 /// Where records are found by hash: buckets of eight entries, one cache line each.
 ///

@@ -1,4 +1,4 @@
-public import CPrefetch
+public import CTables
 
 /// A flow in a table. It means nothing any more once the flow was removed, and does no harm then.
 @frozen
