@@ -41,7 +41,8 @@ public struct LookupRoute: Element {
 
   private var v4 = InlineArray<256, IPv4Address>(repeating: .unspecified)
   private var v6 = InlineArray<256, IPv6Address>(repeating: .unspecified)
-  private var v4Found = InlineArray<256, UInt32>(repeating: 0)
+  private var places = InlineArray<256, UInt8>(repeating: 0)
+  private var found = InlineArray<256, UInt32>(repeating: 0)
   private var v6Found = InlineArray<256, UInt32>(repeating: 0)
 
   public init(_ settings: inout Settings) throws(ConfigurationError) {
@@ -63,39 +64,34 @@ public struct LookupRoute: Element {
     outputs = routes.outputs.map { OutputDescription($0) }
   }
 
-  // All destinations are looked up together, so that the waits for memory overlap.
+  // All destinations are looked up together, so that the waits for memory overlap. Packets that are not IPv4 have an
+  // address looked up in vain, so that those that are need no list of their places.
   public mutating func process(_ batch: inout PacketBatch<Self>, _ context: inout Context) {
-    var v4Count = 0
-    var v6Count = 0
-    batch.survey { _, packet in
+    var others = 0
+    batch.survey { index, packet in
       if let ip = packet.ipv4 {
-        v4[v4Count] = ip.destination
-        v4Count += 1
-      } else if let ip = packet.ipv6 {
-        v6[v6Count] = ip.destination
-        v6Count += 1
+        v4[index] = ip.destination
+      } else {
+        v4[index] = .unspecified
+        places[others] = UInt8(truncatingIfNeeded: index)
+        v6[others] = packet.ipv6?.destination ?? .unspecified
+        others += 1
       }
     }
+    let count = batch.count
     routes.table.read { table in
-      Self.find(v4, v4Count, &v4Found) { table.lookup($0, into: &$1) }
-      if v6Count > 0 { Self.find(v6, v6Count, &v6Found) { table.lookup($0, into: &$1) } }
+      Self.find(v4, count, &found) { table.lookup($0, into: &$1) }
+      guard others > 0 else { return }
+      Self.find(v6, others, &v6Found) { table.lookup($0, into: &$1) }
+      for other in 0..<others { found[Int(places[other])] = v6Found[other] }
     }
-    var v4Next = 0
-    var v6Next = 0
-    batch.forEach { packet in
-      var found = RoutingTable.none
-      if packet.ipv4 != nil {
-        found = v4Found[v4Next]
-        v4Next += 1
-      } else if packet.ipv6 != nil {
-        found = v6Found[v6Next]
-        v6Next += 1
-      }
-      guard found != RoutingTable.none else { return .drop(Drop.noRoute) }
-      return .forward(NumberedOutput(Int(found)))
+    batch.judgeEach { index in
+      let value = found[index]
+      return value == RoutingTable.none ? .drop(Drop.noRoute) : .forward(NumberedOutput(Int(value)))
     }
   }
 
+  @inline(__always)
   private static func find<Address>(
     _ addresses: borrowing InlineArray<256, Address>, _ count: Int, _ found: inout InlineArray<256, UInt32>,
     _ lookup: (Span<Address>, inout MutableSpan<UInt32>) -> Void

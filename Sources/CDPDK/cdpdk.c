@@ -52,6 +52,7 @@ SIZED(shared_info, shinfo);
 SIZED(private_size, priv_size);
 SIZED(timesync, timesync);
 SAME(sequence, dynfield1);
+_Static_assert(offsetof(nfv_mbuf, annotation) == offsetof(struct rte_mbuf, dynfield1[1]), "behind the sequence");
 _Static_assert(RTE_PKTMBUF_HEADROOM == 128, "documented headroom");
 
 static inline struct rte_mbuf *theirs(nfv_mbuf *mbuf) { return (struct rte_mbuf *)mbuf; }
@@ -59,10 +60,13 @@ static inline struct rte_mbuf **theirs_array(nfv_mbuf **mbufs) { return (struct 
 
 // MARK: Environment
 
-static int reserve_sequence(void) {
-  static const struct rte_mbuf_dynfield field = {
+static int reserve_fields(void) {
+  static const struct rte_mbuf_dynfield sequence = {
       .name = "nfvrun_sequence", .size = sizeof(uint32_t), .align = __alignof__(uint32_t)};
-  int offset = rte_mbuf_dynfield_register_offset(&field, offsetof(nfv_mbuf, sequence));
+  static const struct rte_mbuf_dynfield annotation = {
+      .name = "nfvrun_annotation", .size = sizeof(uint32_t), .align = __alignof__(uint32_t)};
+  int offset = rte_mbuf_dynfield_register_offset(&sequence, offsetof(nfv_mbuf, sequence));
+  if (offset >= 0) offset = rte_mbuf_dynfield_register_offset(&annotation, offsetof(nfv_mbuf, annotation));
   return offset < 0 ? -rte_errno : 0;
 }
 
@@ -118,7 +122,7 @@ int nfv_eal_init(int count, const char *const *arguments) {
   int result = rte_eal_init(count + 1, argv);
   // EAL pins its main thread, and the threads it starts would inherit that.
   pthread_setaffinity_np(pthread_self(), sizeof cpus, &cpus);
-  int error = result < 0 ? (rte_errno != 0 ? -rte_errno : -EINVAL) : reserve_sequence();
+  int error = result < 0 ? (rte_errno != 0 ? -rte_errno : -EINVAL) : reserve_fields();
   // EAL keeps pointers into argv for as long as the process lives.
   return error;
 }
@@ -255,7 +259,10 @@ unsigned nfv_pool_capacity(const nfv_pool *pool) { return ((const struct rte_mem
 
 bool nfv_alloc(nfv_pool *pool, nfv_mbuf **mbufs, unsigned count) {
   if (rte_pktmbuf_alloc_bulk((struct rte_mempool *)pool, theirs_array(mbufs), count) != 0) return false;
-  for (unsigned i = 0; i < count; i++) nfv_mbuf_reset(mbufs[i]);
+  for (unsigned i = 0; i < count; i++) {
+    nfv_mbuf_reset(mbufs[i]);
+    mbufs[i]->annotation = 0;
+  }
   return true;
 }
 

@@ -113,6 +113,15 @@ public struct PacketBatch<E: Element & ~Copyable>: ~Copyable {
     }
   }
 
+  /// Judges each packet by its position alone, for elements that looked everything up beforehand.
+  @inlinable @inline(__always)
+  public mutating func judgeEach(_ judge: (Int) -> Verdict<E.Output>) {
+    let count = unsafe burst.pointee.count
+    let slots = unsafe burst.pointee.slots
+    let codes = unsafe burst.pointee.codes
+    for index in 0..<count where unsafe slots[index] != nil { unsafe codes[index] = judge(index).code }
+  }
+
   /// Lends each packet in turn together with a way to emit others. What is emitted leaves ahead of the packet at hand.
   @inlinable
   public mutating func forEach(_ judge: (inout Packet, inout Emitter<E>) -> Verdict<E.Output>) {

@@ -111,6 +111,19 @@ extension IPv4Header where Access == ReadWrite {
     bytes.set(10, word16: Checksum.updated(checksum, replacing: old, with: bytes.word16(8)))
   }
 
+  /// Sets the fields in which fragments of a datagram differ, leaving DF, and computes the checksum anew.
+  /// - Parameters:
+  ///   - totalLength: Of the header and what it carries, in bytes.
+  ///   - fragmentOffset: In bytes, a multiple of 8 below 65,536.
+  @inlinable
+  public func setFragment(totalLength: UInt16, fragmentOffset: Int, moreFragments: Bool) {
+    bytes.set(2, word16: totalLength)
+    let flags = bytes.word16(6) & 0xC000 | (moreFragments ? 0x2000 : 0)
+    bytes.set(6, word16: flags | UInt16(truncatingIfNeeded: fragmentOffset >> 3) & 0x1FFF)
+    bytes.set(10, word16: 0)
+    bytes.set(10, word16: Checksum.complement(bytes.sum(headerLength)))
+  }
+
   /// Writes a header of 20 bytes and its checksum.
   @inlinable
   public func set(
@@ -198,6 +211,9 @@ extension IPv6Header where Access == ReadWrite {
   public func setTrafficClass(_ value: UInt8) {
     bytes.set(0, word16: bytes.word16(0) & 0xF00F | UInt16(value) << 4)
   }
+
+  /// Sets the length of what follows this header, in bytes.
+  @inlinable public func setPayloadLength(_ length: UInt16) { bytes.set(4, word16: length) }
 
   /// Sets the source address; a transport checksum is the caller's.
   @inlinable public func setSource(_ address: IPv6Address) { bytes.set(8, ipv6: address) }

@@ -56,6 +56,8 @@ public struct SentPacket: Hashable, Sendable, CustomStringConvertible {
   public var bytes: [UInt8]
   /// Its mark.
   public var mark: UInt32
+  /// Its annotation.
+  public var annotation: UInt32
   /// When it was sent.
   public var time: Instant
   /// Number of the port it had come in by.
@@ -98,7 +100,9 @@ public final class MemorySink: PortQueue {
     for index in 0..<taken {
       guard let packet = unsafe Packet(taking: slots[index]) else { continue }
       sent.append(
-        SentPacket(bytes: packet.copyBytes(), mark: packet.mark, time: now, ingressPort: packet.ingressPort))
+        SentPacket(
+          bytes: packet.copyBytes(), mark: packet.mark, annotation: packet.annotation, time: now,
+          ingressPort: packet.ingressPort))
       packet.discard()
     }
     return taken

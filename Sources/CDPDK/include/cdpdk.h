@@ -53,7 +53,8 @@ typedef struct nfv_mbuf {
   uint16_t private_size;
   uint16_t timesync;
   uint32_t sequence; ///< Order of arrival; kept in replay only (DPDK: dynfield1[0], registered).
-  uint32_t dynamic[8];
+  uint32_t annotation; ///< What an element leaves for the next one (DPDK: dynfield1[1], registered).
+  uint32_t dynamic[7];
 } __attribute__((aligned(16))) nfv_mbuf;
 
 /// Forgets what was learned about the packet; to be called on every packet that enters.
