@@ -45,11 +45,15 @@ struct ErrorSources {
     return own4.count > 0 ? own4[0] : nil
   }
 
-  /// The address an error comes from (RFC 4443, 2.2); nil when there is none.
-  func v6(about destination: IPv6Address, isOwn: Bool, port: Int) -> IPv6Address? {
+  /// The address an error comes from (RFC 4443, 2.2): of several the first that has the receiver's scope (RFC 6724, 5,
+  /// rule 2). Nil when there is none.
+  /// - Parameter receiver: Whom the error is for.
+  func v6(about destination: IPv6Address, to receiver: IPv6Address, isOwn: Bool, port: Int) -> IPv6Address? {
     if isOwn { return destination }
     for index in 0..<own6.count where own6[index] == destination { return destination }
     if port < ports6.count, !ports6[port].isUnspecified { return ports6[port] }
+    let isLinkLocal = receiver.isLinkLocal
+    for index in 0..<own6.count where own6[index].isLinkLocal == isLinkLocal { return own6[index] }
     return own6.count > 0 ? own6[0] : nil
   }
 

@@ -40,16 +40,29 @@ public struct FragmentIP: Element {
   public static let needs = HeaderState.ip
 
   private let mtu: UInt32?
+  /// Whether packets are this node's own, so that IPv6 is cut, too.
+  private let isSource: Bool
+  private var identification: UInt32 = 0
 
   public init(_ settings: inout Settings) throws(ConfigurationError) {
     let mtu: Int? = try settings.takeIfPresent(
       "mtu", in: 68...65_535, "longest IP packet in bytes; what the packet's annotation says when left out",
       shorthand: true)
     self.mtu = mtu.map(UInt32.init)
+    isSource = false
   }
 
   /// Makes an instance for elements made of others.
-  init(mtu: Int) { self.mtu = UInt32(mtu) }
+  /// - Parameter isSource: Whether IPv6 packets are this node's own, and to be cut like IPv4 (RFC 8200, 4.5).
+  init(mtu: Int, isSource: Bool) {
+    self.mtu = UInt32(mtu)
+    self.isSource = isSource
+  }
+
+  public mutating func start(_ context: inout Context) {
+    // RFC 7739, 5: not to be foreseen from outside.
+    identification = UInt32(truncatingIfNeeded: context.random.next())
+  }
 
   public mutating func process(_ batch: inout PacketBatch<Self>, _ context: inout Context) {
     let mtu = mtu
@@ -71,10 +84,11 @@ public struct FragmentIP: Element {
     }
   }
 
-  private func fragment(
+  private mutating func fragment(
     _ packet: inout Packet, _ length: Int, _ mtu: UInt32, _ emitter: inout Emitter<Self>, _ context: inout Context
   ) -> Verdict<Output> {
     guard let network = packet.networkHeaderOffset, let datagram = Datagram(packet) else {
+      if isSource, packet.isIPv6 { return fragmentIPv6(&packet, length, mtu, &emitter, &context) }
       packet.annotation = mtu
       return .forward(.tooBig)
     }
@@ -109,6 +123,73 @@ public struct FragmentIP: Element {
       totalLength: UInt16(datagram.headerLength + firstSize), fragmentOffset: datagram.fragmentOffset,
       moreFragments: true)
     return .forward(.fragments)
+  }
+
+  // MARK: IPv6
+
+  /// Cuts a packet behind its IPv6 header and hop-by-hop options, which every fragment has.
+  private mutating func fragmentIPv6(
+    _ packet: inout Packet, _ length: Int, _ mtu: UInt32, _ emitter: inout Emitter<Self>, _ context: inout Context
+  ) -> Verdict<Output> {
+    guard let network = packet.networkHeaderOffset, var next = packet.byte(at: network + 6) else {
+      return .drop(.malformed)
+    }
+    var namedAt = network + 6
+    var first = network + 40
+    if next == 0, let inner = packet.byte(at: first), let units = packet.byte(at: first + 1) {
+      (namedAt, next) = (first, inner)
+      first += (Int(units) + 1) * 8
+    }
+    let size = (Int(max(mtu, 1280)) - (first - network) - 8) & ~7
+    guard size > 0 else { return .drop(.tooLong) }
+    identification &+= 1
+    let end = network + length
+    var head = FragmentHead(
+      network: network, namedAt: namedAt, at: first, next: next, identification: identification)
+    var begin = first + size
+    while begin < end {
+      let count = min(size, end - begin)
+      guard var piece = context.copy(packet, in: 0..<first) else { return .drop(.noBuffer) }
+      (head.start, head.count, head.hasMore) = (begin - first, count, begin + count < end)
+      guard piece.append(packet, in: begin..<begin + count), head.write(&piece) else {
+        emitter.drop(piece, .noBuffer)
+        return .drop(.noBuffer)
+      }
+      emitter.emitBehind(piece, to: .fragments)
+      begin += count
+    }
+    packet.truncate(to: first + size)
+    (head.start, head.count, head.hasMore) = (0, size, true)
+    return head.write(&packet) ? .forward(.fragments) : .drop(.noBuffer)
+  }
+}
+
+/// A fragment header (RFC 8200, 4.5) and where it goes.
+private struct FragmentHead {
+  let network: Int
+  /// Where the header in front of it names the next.
+  let namedAt: Int
+  let at: Int
+  let next: UInt8
+  let identification: UInt32
+  /// What of the packet's contents the fragment has, in bytes.
+  var start = 0, count = 0
+  var hasMore = false
+
+  /// False when no buffer is left.
+  func write(_ packet: inout Packet) -> Bool {
+    guard packet.insert(8, at: at) else { return false }
+    var bytes = packet.mutableBytes
+    guard bytes.byteCount >= at + 8 else { return false }
+    bytes.storeBytes(of: 44, toByteOffset: namedAt, as: UInt8.self)
+    bytes.storeBytes(of: next, toByteOffset: at, as: UInt8.self)
+    bytes.storeBytes(of: 0, toByteOffset: at + 1, as: UInt8.self)
+    let field = UInt16(truncatingIfNeeded: start) | (hasMore ? 1 : 0)
+    bytes.storeBytes(of: field.bigEndian, toByteOffset: at + 2, as: UInt16.self)
+    bytes.storeBytes(of: identification.bigEndian, toByteOffset: at + 4, as: UInt32.self)
+    packet.ipv6HeaderToWrite(at: network)?.setPayloadLength(
+      UInt16(truncatingIfNeeded: at + 8 + count - network - 40))
+    return true
   }
 }
 

@@ -230,9 +230,10 @@ public struct ICMPError: Element, ~Copyable {
     if packet.ethernet?.source.isMulticast != false { return .drop(Drop.neverForLinkMulticast) }
     if !sources.isOneHost(original.source) { return .drop(Drop.neverToThatSource) }
     let isDelivered = reason == .portUnreachable || reason == .protocolUnreachable
-    guard let source = sources.v6(about: original.destination, isOwn: isDelivered, port: packet.ingressPort) else {
-      return .drop(Drop.noSource)
-    }
+    guard
+      let source = sources.v6(
+        about: original.destination, to: original.source, isOwn: isDelivered, port: packet.ingressPort)
+    else { return .drop(Drop.noSource) }
     guard isWithinLimits(original.source.high, reason, now) else { return .drop(Drop.rateLimited) }
     let rest: UInt32 =
       switch reason {

@@ -153,23 +153,26 @@ public struct Router: CompositeElement {
     let neighbours = add("link", RouterLink.self) {
       RouterLink(state, interface: number, link: link, limits: limits)
     }
-    let fragment = add("fragment", FragmentIP.self) { FragmentIP(mtu: interface.mtu) }
+    let fragment = add("fragment", FragmentIP.self) { FragmentIP(mtu: interface.mtu, isSource: true) }
     let back = add("return", RouterReturn.self) { RouterReturn(interfaceCount: state.interfaces.count) }
     let inspect = add("inspect", CheckIP.self) { () throws(ConfigurationError) in try Self.plain() }
-    let whole4 = add("reassemble", ReassembleIP.self) { () throws(ConfigurationError) in try Self.plain() }
+    let reassemble = add("reassemble", ReassembleIP.self) { () throws(ConfigurationError) in try Self.plain() }
+    let extensions = add("extensions", CheckExtensions.self) { CheckExtensions() }
     let echo = add("echo", ICMPEcho.self) { ICMPEcho(addresses: own) }
     let refuse = add("refuse", NoListener.self) { NoListener() }
     let error = add("errors", ICMPError.self) { ICMPError(sources, errors) }
     let origin = add("origin", RouterForward.self) { RouterForward(state, interface: number, isOrigin: true) }
 
     whole.connect("\(input) -> \(check) -> \(forward)")
-    whole.connect("\(check).other -> \(neighbours)[received].received -> \(inspect) -> \(whole4) -> \(echo)")
+    whole.connect("\(check).other -> \(neighbours)[received].received -> \(inspect) -> \(reassemble) -> \(extensions) -> \(echo)")
     whole.connect("\(inspect).other -> drop")
     whole.connect("\(echo).reply -> \(origin)")
     whole.connect("\(echo).other -> \(refuse).portUnreachable -> \(error)[portUnreachable] -> \(origin)")
     whole.connect("\(refuse).protocolUnreachable -> \(error).protocolUnreachable")
-    whole.connect("\(whole4).expired -> \(error).reassembly")
-    whole.connect("\(whole4).invalid -> \(error).badHeader")
+    whole.connect("\(extensions).badHeader -> \(error).badHeader")
+    whole.connect("\(extensions).unknownOption -> \(error).unknownOption")
+    whole.connect("\(reassemble).expired -> \(error).reassembly")
+    whole.connect("\(reassemble).invalid -> \(error).badHeader")
     whole.connect("\(neighbours).frames -> \(outputs[number])")
     whole.connect("\(neighbours).unreachable -> \(back)")
     whole.connect("\(fragment).fragments -> \(neighbours).ip")

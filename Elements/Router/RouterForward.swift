@@ -9,7 +9,7 @@ struct RouterForward: RouterPart {
 
   /// What packets leave by that do not go to an interface.
   enum Exit: Int, CaseIterable {
-    case local, expired, tooBig, noRoute, unreachable, prohibited, beyondScope, sourceRefused
+    case local, expired, tooBig, noRoute, unreachable, prohibited, beyondScope, badOption
 
     /// The input of `ICMPError` that tells the sender; nil for what is no error.
     var error: ICMPError.Input? {
@@ -21,7 +21,7 @@ struct RouterForward: RouterPart {
       case .unreachable: .hostUnreachable
       case .prohibited: .prohibited
       case .beyondScope: .beyondScope
-      case .sourceRefused: .sourceRefused
+      case .badOption: .badHeader
       }
     }
   }
@@ -50,6 +50,10 @@ struct RouterForward: RouterPart {
     case linkLocalDestination
     /// Nobody sends from the unspecified address beyond a link (RFC 4291, 2.5.2; RFC 1812, 5.3.7).
     case unspecifiedSource
+    /// The source is an address of the router, or stands for all stations of a connected network (RFC 1812, 5.3.7).
+    case ownSource
+    /// It says by which routers it goes (RFC 7126, 4.3 and 4.4).
+    case sourceRoute
     /// No route leads to the source, or not by the interface that it came in by (RFC 3704).
     case reversePath
     /// The router has nothing to send to itself.
@@ -67,6 +71,7 @@ struct RouterForward: RouterPart {
   private let neighbours: NeighbourReader
   private let macs: FlatArray<MACAddress>
   private let linkLocal: FlatArray<IPv6Address>
+  private let ownSources: AddressFilter
   private var v4 = InlineArray<256, IPv4Address>(repeating: .unspecified)
   private var v6 = InlineArray<256, IPv6Address>(repeating: .unspecified)
   private var v6Found = InlineArray<256, UInt32>(repeating: 0)
@@ -81,6 +86,7 @@ struct RouterForward: RouterPart {
     neighbours = state.neighbours.reader
     macs = FlatArray(state.interfaces.map(\.mac))
     linkLocal = FlatArray(state.interfaces[interface].linkLocal)
+    ownSources = state.ownSources
   }
 
   var outputs: [OutputDescription] {
@@ -145,7 +151,8 @@ struct RouterForward: RouterPart {
     guard let length = packet.networkLength, length <= hop.mtu else { return nil }
     let station: MACAddress
     if let ip = packet.mutableIPv4 {
-      guard ip.timeToLive > 1, !ip.source.isUnspecified else { return nil }
+      let source = ip.source
+      guard ip.timeToLive > 1, !ip.hasOptions, !source.isUnspecified, !ownSources.mayHave(source) else { return nil }
       let key =
         hop.kind == .gateway
         ? hop.neighbour : NeighbourKey(interface: UInt32(hop.interface), ip.destination)
@@ -166,6 +173,7 @@ struct RouterForward: RouterPart {
     let isIPv4 = packet.isIPv4
     guard isIPv4 || packet.isIPv6 else { return .drop(.malformed) }
     if !isOrigin, let fault = refuse(packet, routes) { return fault }
+    if !isOrigin, let fault = judgeOptions(&packet) { return fault }
     if let verdict = linkLocalOnly(&packet, routes) { return verdict }
     guard place != RoutingTable.none else { return output(.noRoute) }
     let (chosen, hop) = routes.hop(place, flowHash: packet.flowHash)
@@ -200,13 +208,36 @@ struct RouterForward: RouterPart {
     if toGroup { return nil }
     if let source = packet.ipv4?.source {
       if source.isUnspecified { return .drop(Drop.unspecifiedSource) }
-      return passes(routes.table.lookup(source), routes) ? nil : .drop(Drop.reversePath)
+      guard interface.reversePath != .off || ownSources.mayHave(source) else { return nil }
+      return judge(source: routes.table.lookup(source), routes)
     }
     if let source = packet.ipv6?.source {
       if source.isUnspecified { return .drop(Drop.unspecifiedSource) }
-      return source.isLinkLocal || passes(routes.table.lookup(source), routes) ? nil : .drop(Drop.reversePath)
+      if source.isLinkLocal { return nil }
+      guard interface.reversePath != .off || ownSources.mayHave(source) else { return nil }
+      return judge(source: routes.table.lookup(source), routes)
     }
     return nil
+  }
+
+  /// What is wrong with a source that the table has at this place.
+  private func judge(source place: UInt32?, _ routes: borrowing RouteSet) -> Verdict<Output>? {
+    if let place {
+      let kind = routes.hops[Int(place)].kind
+      if kind == .local || kind == .broadcast { return .drop(Drop.ownSource) }
+    }
+    return passes(place, routes) ? nil : .drop(Drop.reversePath)
+  }
+
+  private func judgeOptions(_ packet: inout Packet) -> Verdict<Output>? {
+    guard packet.ipv4?.hasOptions == true else { return nil }
+    switch IPv4Options.judge(packet) {
+    case .sound: return nil
+    case .sourceRoute: return .drop(Drop.sourceRoute)
+    case .bad(let offset):
+      packet.annotation = UInt32(truncatingIfNeeded: offset)
+      return output(.badOption)
+    }
   }
 
   private func passes(_ place: UInt32?, _ routes: borrowing RouteSet) -> Bool {
@@ -247,7 +278,7 @@ struct RouterForward: RouterPart {
   private func send(_ packet: inout Packet, _ hop: Hop) -> Verdict<Output> {
     if !isOrigin, (packet.ipv4?.timeToLive ?? packet.ipv6?.hopLimit ?? 0) <= 1 { return output(.expired) }
     if let length = packet.networkLength, length > hop.mtu {
-      guard packet.ipv4?.dontFragment == false else {
+      guard packet.ipv4?.dontFragment == false || isOrigin && packet.isIPv6 else {
         packet.annotation = UInt32(hop.mtu)
         return output(.tooBig)
       }

@@ -9,6 +9,8 @@ final class RouterState: Sendable {
   /// Each interface's.
   let addresses: [InterfaceAddresses]
   let routes: Snapshot<RouteSet>
+  /// Addresses that nobody else may send from.
+  let ownSources: AddressFilter
 
   init(
     interfaces: [RouterInterface], neighbours: NeighbourTable, addresses: [InterfaceAddresses],
@@ -18,6 +20,7 @@ final class RouterState: Sendable {
     self.neighbours = neighbours
     self.addresses = addresses
     self.routes = Snapshot(routes)
+    ownSources = AddressFilter(interfaces.flatMap(\.addresses))
   }
 }
 
