@@ -30,12 +30,15 @@ INLINE uint32_t turn(uint32_t flow, uint32_t count, bool is_masked) {
   return is_masked || is_power_of_two(count) ? flow & (count - 1) : flow % count;
 }
 
-/// What a frame starts from, held where no load crosses a cache line and no frame is written.
+/// What a packet starts from, held where no load crosses a cache line and no frame is written.
 typedef struct start {
   _Alignas(64) uint8_t bytes[64];
+  nfv_mbuf mbuf; ///< Of it, what stands from `data_offset` to `mark` is the same for all packets.
   uint16_t length;
   uint32_t network_sum, transport_sum;
 } start;
+
+_Static_assert(offsetof(nfv_mbuf, data_offset) == 16 && offsetof(nfv_mbuf, mark) == 48, "one store of 32 bytes, and one of 4");
 
 /// Writes addresses, ports and checksums into a frame that is a copy of its template but for them. `is_masked`: the
 /// counts of ports are powers of two.
@@ -78,12 +81,19 @@ INLINE uint64_t write_frames(nfv_traffic *traffic, const nfv_traffic_shape shape
                              bool is_masked, nfv_mbuf **mbufs, uint16_t count) {
   const uint32_t flows = traffic->flows, stride = traffic->stride, first = traffic->first_flow;
   const uint8_t pattern_length = traffic->pattern_length;
-  const uint16_t port = traffic->port;
   start starts[NFV_TRAFFIC_SIZES];
   for (int i = 0; i < (is_one_size ? 1 : NFV_TRAFFIC_SIZES); i++) {
     const nfv_traffic_template *template = &traffic->templates[i];
     memcpy(starts[i].bytes, template->bytes, sizeof starts[i].bytes);
     starts[i].length = template->length;
+    starts[i].mbuf = (nfv_mbuf){
+        .data_offset = RTE_PKTMBUF_HEADROOM,
+        .reference_count = 1,
+        .segment_count = 1,
+        .port = traffic->port,
+        .packet_length = template->length,
+        .data_length = template->length,
+    };
     starts[i].network_sum = template->network_sum;
     starts[i].transport_sum = template->transport_sum;
   }
@@ -95,13 +105,8 @@ INLINE uint64_t write_frames(nfv_traffic *traffic, const nfv_traffic_shape shape
     const int size = is_one_size ? 0 : traffic->pattern[step];
     if (!is_one_size && ++step == pattern_length) step = 0;
     const uint16_t length = starts[size].length;
-    // Buffers in a pool have one reference, one segment and no successor.
-    mbuf->data_offset = RTE_PKTMBUF_HEADROOM;
-    mbuf->port = port;
-    mbuf->offload_flags = 0;
-    mbuf->packet_length = length;
-    mbuf->data_length = length;
-    nfv_mbuf_reset(mbuf);
+    // Buffers in a pool have no successor.
+    memcpy(&mbuf->data_offset, &starts[size].mbuf.data_offset, 36);
     uint8_t *frame = (uint8_t *)mbuf->buffer + RTE_PKTMBUF_HEADROOM;
     // Buffers hold more than 64 bytes, so the short frames that matter are written by one copy of constant size.
     memcpy(frame, starts[size].bytes, 64);
