@@ -193,7 +193,7 @@ struct Bench {
     // An element of which a graph gives the name alone has no node to read.
     let root = text.isEmpty ? nil : try YAMLDocument.load(text: text, name: name)
     var settings = Settings(root, range: root?.range ?? range, context: SettingContext(folder: folder))
-    let instance = try kind.make(&settings)
+    let instance = try kind.makeInstance(&settings)
     try settings.finish()
 
     let outputs = instance.outputs
