@@ -78,7 +78,7 @@ public struct RandomGraph: Sendable, CustomStringConvertible {
   private static func instance(_ kind: ElementKind, _ text: String) throws(ConfigurationError) -> ElementInstance {
     let root = text.isEmpty ? nil : try YAMLDocument.load(text: text, name: "settings.yaml")
     var settings = Settings(root, range: root?.range, context: SettingContext(folder: "/nonexistent"))
-    let instance = try kind.make(&settings)
+    let instance = try kind.makeInstance(&settings)
     try settings.finish()
     return instance
   }
