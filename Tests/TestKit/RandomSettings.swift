@@ -52,6 +52,9 @@ enum RandomSettings {
     case .map:
       let keys = prefixes.shuffled(choose).prefix(1 + choose(prefixes.count))
       return "{ " + keys.map { "\"\($0)\": \(scalar(record, choose))" }.joined(separator: ", ") + " }"
+    case .named:
+      let members = ["a", "b", "c"].prefix(1 + choose(3)).map { "\($0): \(orEmpty(mapping(record.nested, choose)))" }
+      return "{ " + members.joined(separator: ", ") + " }"
     case .value: return scalar(record, choose)
     }
   }
