@@ -53,10 +53,15 @@ public struct Router: CompositeElement {
       if interfaces.count == RouterInterface.limit {
         nested.reject(nil, "more than \(RouterInterface.limit) interfaces", remedy: "use a second router")
       }
-      interfaces.append(
-        RouterInterface(
-          name: name, number: interfaces.count, mac: link.mac, addresses: link.addresses, mtu: mtu,
-          reversePath: reversePath))
+      let interface = RouterInterface(
+        name: name, number: interfaces.count, mac: link.mac, addresses: link.addresses, mtu: mtu,
+        reversePath: reversePath)
+      for other in interfaces {
+        if let clash = interface.clash(with: other) {
+          nested.reject(nested.range(of: clash.key), clash.message, remedy: clash.remedy)
+        }
+      }
+      interfaces.append(interface)
       links.append(link)
     }
     let limits = try settings.takeNested("neighbours", "what is remembered of neighbours") {
@@ -69,6 +74,11 @@ public struct Router: CompositeElement {
     if let limits { self.limits = limits } else { self.limits = try NeighbourLimits(&none) }
     if let errors { self.errors = errors } else { self.errors = try ICMPError.Limits(&none) }
     self.links = links
+    if links.map(\.permanent.count).reduce(0, +) > self.limits.capacity {
+      settings.reject(
+        settings.range(of: "neighbours"), "there are more than \(self.limits.capacity) static neighbours",
+        remedy: "raise 'neighbours: { neighbours: ... }'")
+    }
     let routes = try Self.readRoutes(&settings, interfaces)
     let neighbours = NeighbourTable(
       interfaces: max(interfaces.count, 1), capacity: self.limits.capacity, unresolved: self.limits.unresolved,
@@ -90,16 +100,12 @@ public struct Router: CompositeElement {
     let inline = try settings.takeMap("routes", of: String.self, "prefix: next hop, as '192.0.2.254'")
     let file: FileSetting? = try settings.takeIfPresent("table", "a file with 'prefix next-hop' on each line")
     var builder = RouteSetBuilder(interfaces)
-    var seen: [IPPrefix: SourceRange] = [:]
+    var places = RoutePlaces(file: file)
     for entry in inline {
       do throws(ConfigurationError) {
         let prefix = try entry.nameValue(as: IPPrefix.self, context: settings.context)
-        if let first = seen.updateValue(entry.nameNode.range, forKey: prefix) {
-          throw ConfigurationError(
-            entry.nameNode.range, "\(prefix) has a route already", remedy: "keep one of them",
-            notes: [.init(first, "the first one")])
-        }
         try add(prefix, Substring(entry.value), entry.valueNode.range, interfaces, &builder)
+        places.settings.append(entry.nameNode.range)
       } catch {
         settings.reject(error)
       }
@@ -108,12 +114,17 @@ public struct Router: CompositeElement {
       do throws(ConfigurationError) {
         try RouteFile.read(file) { (prefix, target, line) throws(ConfigurationError) in
           try add(prefix, Substring(target), line.words[1].range, interfaces, &builder)
+          places.lines.append(UInt32(truncatingIfNeeded: line.number))
         }
       } catch {
         settings.reject(error)
       }
     }
-    return builder.build()
+    let routes = builder.build()
+    if routes.table.count < builder.expectedCount {
+      settings.reject(ConfigurationError(try places.diagnostics(for: builder.conflicts())))
+    }
+    return routes
   }
 
   private static func add(

@@ -41,5 +41,44 @@ struct RouterInterface: Sendable {
     return addresses.contains { $0.prefix.contains(address) }
   }
 
+  /// What two interfaces of a router must not have in common: the setting, what is wrong, and what to do.
+  struct Clash {
+    var key: String
+    var message: String
+    var remedy: String
+  }
+
+  /// Why this interface cannot be one of the same router; nil when it can.
+  func clash(with other: RouterInterface) -> Clash? {
+    if mac == other.mac {
+      return Clash(
+        key: "mac", message: "\(mac) is the address of '\(other.name)', too", remedy: "give each interface its own")
+    }
+    for address in addresses where !address.isLinkLocal {
+      for there in other.addresses where !there.isLinkLocal {
+        if address.address == there.address {
+          return Clash(
+            key: "addresses", message: "\(address.address) is an address of '\(other.name)', too",
+            remedy: "give each interface its own")
+        }
+        if address.overlaps(there) {
+          return Clash(
+            key: "addresses", message: "\(address.prefix) overlaps with \(there.prefix) of '\(other.name)'",
+            remedy: "a network is on one link only; correct the addresses or their prefix lengths")
+        }
+      }
+    }
+    return nil
+  }
+
   func has(_ address: IPAddress) -> Bool { addresses.contains { $0.address == address } }
+}
+
+extension InterfaceAddress {
+  var isLinkLocal: Bool { if case .v6(let address) = address { address.isLinkLocal } else { false } }
+
+  /// Whether there are addresses that are on the links of both.
+  func overlaps(_ other: InterfaceAddress) -> Bool {
+    prefix.contains(other.address) || other.prefix.contains(address)
+  }
 }

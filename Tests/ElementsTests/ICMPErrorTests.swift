@@ -123,8 +123,8 @@ extension SentPacket {
         "192.0.2.1", "198.51.100.1", "203.0.113.1", "192.0.2.1",
       ])
     #expect(sources.v4(about: IPv4Address(192, 0, 2, 9), isOwn: false, port: 1) == IPv4Address(192, 0, 2, 9))
-    #expect(sources.v6(about: .allNodes, isOwn: false, port: 1) == .loopback)
-    #expect(sources.v6(about: .allNodes, isOwn: false, port: 2) == nil)
+    #expect(sources.v6(about: .allNodes, to: .unspecified, isOwn: false, port: 1) == .loopback)
+    #expect(sources.v6(about: .allNodes, to: .unspecified, isOwn: false, port: 2) == nil)
   }
 
   /// Precedence is 6 unless it is set, and the type of service is that of the packet.

@@ -19,9 +19,10 @@ final class PipelineUnderTest {
   init(_ text: String, batchSize: Int = 32, packets: Int = 2048) throws {
     try TestEnvironment.start()
     pipeline = try Pipeline.load(text: text, name: "p.yaml", elements: catalogue)
-    pool = try PacketPool(name: "pipeline\(TestEnvironment.uniqueNumber())", packets: packets)
+    let pool = try PacketPool(name: "pipeline\(TestEnvironment.uniqueNumber())", packets: packets)
+    self.pool = pool
     let assignment = try pipeline.assignments()[0]
-    let opened = pipeline.ports.enumerated().map { MemoryPort(number: $0, pool: pool) }
+    let opened = pipeline.ports.indices.map { MemoryPort(number: $0, pool: pool) }
     ports = Dictionary(uniqueKeysWithValues: zip(pipeline.ports.map(\.name), opened))
     let instances = try pipeline.instances(for: assignment)
     let placed = Scheduler.plan(

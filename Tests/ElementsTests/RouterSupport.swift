@@ -1,5 +1,6 @@
 import Dataplane
 import TestKit
+import Testing
 
 /// What tests of `Router` have in common: three interfaces, with a host that is known on two of their links.
 ///
@@ -25,7 +26,7 @@ enum TestRouter {
     lan: String = "", wan: String = "", dmz: String = "", more: String = "", routes: String = routes
   ) -> String {
     let lines = routes.split(separator: "\n").map { "        \($0)\n" }.joined()
-    func more(_ text: String) -> String { text.isEmpty ? "" : ", \(text)" }
+    func behind(_ text: String) -> String { text.isEmpty ? "" : ", \(text)" }
     return """
       nfv: 1
       ports: { lan: { pcap: lan.pcap }, wan: { pcap: wan.pcap }, dmz: { pcap: dmz.pcap } }
@@ -37,14 +38,14 @@ enum TestRouter {
                 {
                   mac: 02:00:00:00:00:01, addresses: [192.0.2.1/24, 192.0.2.2/24, "2001:db8:1::1/64"], dad: 0,
                   static: { 192.0.2.10: 02:00:00:00:00:0a, "2001:db8:1::a": 02:00:00:00:00:0a,
-                    "fe80::a": 02:00:00:00:00:0a }\(more(lan))
+                    "fe80::a": 02:00:00:00:00:0a }\(behind(lan))
                 }
               wan:
                 {
                   mac: 02:00:00:00:00:02, addresses: [198.51.100.1/24, "2001:db8:2::1/64"], dad: 0,
-                  static: { 198.51.100.254: 02:00:00:00:00:fe, "2001:db8:2::fe": 02:00:00:00:00:fe }\(more(wan))
+                  static: { 198.51.100.254: 02:00:00:00:00:fe, "2001:db8:2::fe": 02:00:00:00:00:fe }\(behind(wan))
                 }
-              dmz: { mac: 02:00:00:00:00:03, addresses: [203.0.113.1/25, "2001:db8:3::1/64"], dad: 0\(more(dmz)) }
+              dmz: { mac: 02:00:00:00:00:03, addresses: [203.0.113.1/25, "2001:db8:3::1/64"], dad: 0\(behind(dmz)) }
       \(more.isEmpty ? "" : "      \(more)\n")      routes:
       \(lines.isEmpty ? "        {}\n" : lines)graph: [lan -> rt.lan, rt.lan -> lan, wan -> rt.wan, rt.wan -> wan, dmz -> rt.dmz, rt.dmz -> dmz]
       """
@@ -87,9 +88,9 @@ extension SentPacket {
   var link: String { Dissection(bytes).layers.first ?? "" }
 
   /// A byte behind the Ethernet header.
-  func byte(_ offset: Int) -> UInt8 { bytes[14 + offset] }
+  func ipByte(_ offset: Int) -> UInt8 { bytes[14 + offset] }
   /// Two bytes behind the Ethernet header.
-  func word(_ offset: Int) -> Int { Int(byte(offset)) << 8 | Int(byte(offset + 1)) }
+  func ipWord(_ offset: Int) -> Int { Int(ipByte(offset)) << 8 | Int(ipByte(offset + 1)) }
 }
 
 extension [SentPacket] {

@@ -351,7 +351,7 @@ import Testing
         "ipv4 192.0.2.1 > 192.0.2.10 ttl 64, fragment at 2960",
       ], "\(result)")
     #expect(result["lan"].allSatisfy { $0.bytes.count <= 1514 })
-    let contents = result["lan"].sorted { $0.word(6) & 0x1FFF < $1.word(6) & 0x1FFF }.flatMap { $0.bytes.dropFirst(34) }
+    let contents = result["lan"].sorted { $0.ipWord(6) & 0x1FFF < $1.ipWord(6) & 0x1FFF }.flatMap { $0.bytes.dropFirst(34) }
     #expect(contents == Array(Frame.toLAN.host4("192.0.2.1").icmp(type: 0).payload(count: 3000).bytes.dropFirst(34)))
   }
 
@@ -366,8 +366,8 @@ import Testing
     let contents = result["lan"].flatMap { $0.bytes.dropFirst(14 + 48) }
     let whole = Frame.toLAN.ipv6(from: "2001:db8:1::1", to: "2001:db8:1::a").icmpv6(type: 129).payload(count: 3000)
     #expect(contents == Array(whole.bytes.dropFirst(14 + 40)))
-    #expect(result["lan"].map { $0.word(42) } == [0 | 1, 1448 | 1, 2896])
-    #expect(Set(result["lan"].map { [$0.word(44), $0.word(46)] }).count == 1)
+    #expect(result["lan"].map { $0.ipWord(42) } == [0 | 1, 1448 | 1, 2896])
+    #expect(Set(result["lan"].map { [$0.ipWord(44), $0.ipWord(46)] }).count == 1)
   }
 
   /// Fragments that do not become whole in time: the sender is told when the first of them had come.
@@ -430,7 +430,7 @@ import Testing
         "ipv6 2001:db8:1::1 > 2001:db8:1::a hops 255, icmpv6 4/1",
         "ipv6 2001:db8:1::1 > 2001:db8:1::a hops 255, icmpv6 4/1",
       ], "\(result)")
-    #expect(result["lan"].suffix(2).map { $0.word(46) } == [6, 40])
+    #expect(result["lan"].suffix(2).map { $0.ipWord(46) } == [6, 40])
   }
 
   /// An unknown option whose highest bits are 10 has the sender told, and one with 01 is discarded in silence.
@@ -447,7 +447,7 @@ import Testing
       for type in [0xBE, 0xFE] as [UInt8] {
         let told = push(header, type)
         #expect(told["lan"].layers == ["ipv6 2001:db8:1::1 > 2001:db8:1::a hops 255, icmpv6 4/2"], "\(told)")
-        #expect(told["lan"].map { $0.word(46) } == [44])
+        #expect(told["lan"].map { $0.ipWord(46) } == [44])
       }
     }
   }
@@ -464,7 +464,7 @@ import Testing
     for type in [0, 77] as [UInt8] {
       let told = push(type, 1)
       #expect(told["lan"].layers == ["ipv6 2001:db8:1::1 > 2001:db8:1::a hops 255, icmpv6 4/0"], "\(told)")
-      #expect(told["lan"].map { $0.word(46) } == [42])
+      #expect(told["lan"].map { $0.ipWord(46) } == [42])
     }
   }
 
@@ -543,7 +543,7 @@ import Testing
     #expect(router.push([packet.payload(count: 1372)], at: "lan")["wan"].count == 1)
     let result = router.push([packet.payload(count: 1373)], at: "lan")
     #expect(result["lan"].layers == ["ipv4 192.0.2.1 > 192.0.2.10 ttl 255 tos 192, icmp 3/4"])
-    #expect(result["lan"].map { $0.word(26) } == [1400])
+    #expect(result["lan"].map { $0.ipWord(26) } == [1400])
     #expect(result["wan"].isEmpty)
   }
 
@@ -554,7 +554,7 @@ import Testing
     #expect(router.push([packet.payload(count: 1352)], at: "lan")["wan"].count == 1)
     let result = router.push([packet.payload(count: 1353)], at: "lan")
     #expect(result["lan"].layers == ["ipv6 2001:db8:1::1 > 2001:db8:1::a hops 255, icmpv6 2/0"])
-    #expect(result["lan"].map { $0.word(46) } == [1400])
+    #expect(result["lan"].map { $0.ipWord(46) } == [1400])
     #expect(result["lan"].allSatisfy { $0.bytes.count <= 14 + 1280 })
     #expect(result["wan"].isEmpty)
   }
