@@ -174,9 +174,9 @@ struct RouterForward: RouterPart, ~Copyable {
     guard isIPv4 || packet.isIPv6 else { return .drop(.malformed) }
     if !isOrigin, let fault = refuse(packet, routes) { return fault }
     if !isOrigin, let fault = judgeOptions(&packet) { return fault }
-    if let verdict = linkLocalOnly(&packet, routes) { return verdict }
+    if let verdict = linkLocalOnly(&packet) { return verdict }
     guard place != RoutingTable.none else { return output(.noRoute) }
-    let (chosen, hop) = routes.hop(place, flowHash: packet.flowHash)
+    let (chosen, hop) = routes.hop(place, flowHash: Self.pathHash(packet))
     packet.annotation = RouteNote(interface: UInt8(truncatingIfNeeded: interface.number), hop: chosen).annotation
     switch hop.kind {
     case .local: return isOrigin ? .drop(Drop.toItself) : output(.local)
@@ -256,9 +256,9 @@ struct RouterForward: RouterPart, ~Copyable {
     }
   }
 
-  /// IPv6 packets with an address that means something on one link only (RFC 4291, 2.5.6); nil for all others.
-  private func linkLocalOnly(_ packet: inout Packet, _ routes: borrowing RouteSet) -> Verdict<Output>? {
-    guard let source = packet.ipv6?.source, let destination = packet.ipv6?.destination else { return nil }
+  /// IPv6 packets to an address that means something on one link only (RFC 4291, 2.5.6); nil for all others.
+  private func linkLocalOnly(_ packet: inout Packet) -> Verdict<Output>? {
+    guard let destination = packet.ipv6?.destination else { return nil }
     if destination.isLinkLocal {
       if isOrigin {
         packet.annotation = RouteNote(interface: UInt8(truncatingIfNeeded: interface.number), hop: 0xFF_FFFF).annotation
@@ -267,16 +267,20 @@ struct RouterForward: RouterPart, ~Copyable {
       for index in 0..<linkLocal.count where linkLocal[index] == destination { return output(.local) }
       return .drop(Drop.linkLocalDestination)
     }
-    guard source.isLinkLocal, !isOrigin, !destination.isMulticast else { return nil }
-    guard let place = routes.table.lookup(destination), routes.hops[Int(place)].kind == .local else {
-      return output(.beyondScope)
-    }
     return nil
+  }
+
+  /// Chooses among several next hops: by flow, and for IPv6 by the flow label, too (RFC 6438, 3).
+  private static func pathHash(_ packet: borrowing Packet) -> UInt32 {
+    packet.flowHash ^ (packet.ipv6?.flowLabel ?? 0) &* 0x9E37_79B1
   }
 
   /// Sends a packet to a hop, which is a gateway or connected.
   private func send(_ packet: inout Packet, _ hop: Hop) -> Verdict<Output> {
     if !isOrigin, (packet.ipv4?.timeToLive ?? packet.ipv6?.hopLimit ?? 0) <= 1 { return output(.expired) }
+    if !isOrigin, packet.ipv6?.source.isLinkLocal == true, Int(hop.interface) != interface.number {
+      return output(.beyondScope)
+    }
     if let length = packet.networkLength, length > hop.mtu {
       guard packet.ipv4?.dontFragment == false || isOrigin && packet.isIPv6 else {
         packet.annotation = UInt32(hop.mtu)

@@ -14,6 +14,8 @@ final class PipelineUnderTest {
   private let ports: [String: MemoryPort]
   private let stepper: PlanStepper
   private var before: [String: Int] = [:]
+  /// Whether lengths and checksums of what is sent have to be right.
+  var expectsSoundPackets = true
 
   /// - Parameter text: A pipeline of which the ports' kinds do not matter, such as `{ pcap: x.pcap }`.
   init(_ text: String, batchSize: Int = 32, packets: Int = 2048) throws {
@@ -49,8 +51,9 @@ final class PipelineUnderTest {
   var held: Int { stepper.held }
 
   private func conclude(_ sourceLocation: SourceLocation) -> PipelineResult {
-    for problem in plan.imbalances { Issue.record("\(problem)", sourceLocation: sourceLocation) }
+    // Counting what is held is part of the books.
     let held = stepper.held
+    for problem in plan.imbalances { Issue.record("\(problem)", sourceLocation: sourceLocation) }
     let used = pool.capacity - pool.available
     if held == 0 && used != 0 {
       Issue.record("\(used) packet buffers are in use though nothing is held", sourceLocation: sourceLocation)
@@ -64,7 +67,7 @@ final class PipelineUnderTest {
     }
     defer { before = drops }
     let sent = ports.mapValues { $0.queue.sink.take() }
-    for packet in sent.values.joined() where !packet.problems.isEmpty {
+    for packet in sent.values.joined() where expectsSoundPackets && !packet.problems.isEmpty {
       Issue.record("\(packet): \(packet.problems)", sourceLocation: sourceLocation)
     }
     let news = drops.map { ($0.key, $0.value - before[$0.key, default: 0]) }.filter { $0.1 > 0 }
