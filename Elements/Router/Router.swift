@@ -74,6 +74,10 @@ public struct Router: CompositeElement {
     if let limits { self.limits = limits } else { self.limits = try NeighbourLimits(&none) }
     if let errors { self.errors = errors } else { self.errors = try ICMPError.Limits(&none) }
     self.links = links
+    if interfaces.isEmpty {
+      settings.reject(
+        settings.range(of: "interfaces"), "there are no interfaces", remedy: "write under it 'name: { ... }'")
+    }
     if links.map(\.permanent.count).reduce(0, +) > self.limits.capacity {
       settings.reject(
         settings.range(of: "neighbours"), "there are more than \(self.limits.capacity) static neighbours",

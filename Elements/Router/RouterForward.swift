@@ -46,6 +46,8 @@ struct RouterForward: RouterPart, ~Copyable {
     case linkBroadcast
     /// To all stations of a network other than the one that it came from (RFC 2644).
     case directedBroadcast
+    /// To a group of more than this link: the router belongs to none, and forwards to none.
+    case group
     /// A link-local destination on another link (RFC 4291, 2.5.6).
     case linkLocalDestination
     /// Nobody sends from the unspecified address beyond a link (RFC 4291, 2.5.2; RFC 1812, 5.3.7).
@@ -179,7 +181,9 @@ struct RouterForward: RouterPart, ~Copyable {
     let (chosen, hop) = routes.hop(place, flowHash: Self.pathHash(packet))
     packet.annotation = RouteNote(interface: UInt8(truncatingIfNeeded: interface.number), hop: chosen).annotation
     switch hop.kind {
-    case .local: return isOrigin ? .drop(Drop.toItself) : output(.local)
+    case .local:
+      if isOrigin { return .drop(Drop.toItself) }
+      return Self.isToFarGroup(packet) ? .drop(Drop.group) : output(.local)
     case .broadcast:
       if isOrigin || Int(hop.interface) != interface.number { return .drop(Drop.directedBroadcast) }
       return output(.local)
@@ -270,6 +274,15 @@ struct RouterForward: RouterPart, ~Copyable {
     return nil
   }
 
+  private static func isToFarGroup(_ packet: borrowing Packet) -> Bool {
+    if let destination = packet.ipv4?.destination {
+      // 224.0.0.0/24 stays on its link (RFC 5771, 4).
+      return destination.isMulticast && destination.rawValue >> 8 != 0xE0_0000
+    }
+    guard let destination = packet.ipv6?.destination else { return false }
+    return destination.isMulticast && !destination.isLinkLocalMulticast
+  }
+
   /// Chooses among several next hops: by flow, and for IPv6 by the flow label, too (RFC 6438, 3).
   private static func pathHash(_ packet: borrowing Packet) -> UInt32 {
     packet.flowHash ^ (packet.ipv6?.flowLabel ?? 0) &* 0x9E37_79B1
@@ -282,6 +295,8 @@ struct RouterForward: RouterPart, ~Copyable {
       return output(.beyondScope)
     }
     if let length = packet.networkLength, length > hop.mtu {
+      // Replies have DF from the request, which says nothing of the way back.
+      if isOrigin { packet.mutableIPv4?.setDontFragment(false) }
       guard packet.ipv4?.dontFragment == false || isOrigin && packet.isIPv6 else {
         packet.annotation = UInt32(hop.mtu)
         return output(.tooBig)

@@ -111,6 +111,15 @@ extension IPv4Header where Access == ReadWrite {
     bytes.set(10, word16: Checksum.updated(checksum, replacing: old, with: bytes.word16(8)))
   }
 
+  /// Sets whether the packet must not be fragmented (DF) and patches the checksum.
+  @inlinable
+  public func setDontFragment(_ value: Bool) {
+    let old = bytes.word16(6)
+    let new = old & 0xBFFF | (value ? 0x4000 : 0)
+    bytes.set(6, word16: new)
+    bytes.set(10, word16: Checksum.updated(checksum, replacing: old, with: new))
+  }
+
   /// Sets the fields in which fragments of a datagram differ, leaving DF, and computes the checksum anew.
   /// - Parameters:
   ///   - totalLength: Of the header and what it carries, in bytes.

@@ -370,6 +370,18 @@ import Testing
     #expect(Set(result["lan"].map { [$0.ipWord(44), $0.ipWord(46)] }).count == 1)
   }
 
+  /// A reply that is longer than its way takes is cut whatever the request said about fragments.
+  @Test func repliesAreCutWhateverTheRequestSays() throws {
+    let router = try TestRouter.make(wan: "mtu: 600")
+    let ping = Frame.fromLAN.ipv4(from: "10.1.0.9", to: "192.0.2.1", dontFragment: true).icmp().payload(count: 1000)
+    let result = router.push([ping], at: "lan")
+    #expect(
+      result["wan"].layers == [
+        "ipv4 192.0.2.1 > 10.1.0.9 ttl 64, fragment at 0, more, icmp 0/0",
+        "ipv4 192.0.2.1 > 10.1.0.9 ttl 64, fragment at 576",
+      ], "\(result)")
+  }
+
   /// Fragments that do not become whole in time: the sender is told when the first of them had come.
   @Test func rfc792_reassemblyTimeExceeded() throws {
     let router = try TestRouter.make()

@@ -116,7 +116,9 @@ class Generator:
 
     def ipv4(self, side):
         odd = self.chance(8)
-        source = self.pick(HOST4[side], HOST4[side], "10.1.5.6", "10.9.8.7", "172.16.3.4") if not odd else self.pick(
+        low = self.random.randrange(1, 65_000)
+        routed = self.pick("10.1", "10.9", "172.16") + f".{low >> 8}.{low & 255}"
+        source = self.pick(HOST4[side], routed, routed) if not odd else self.pick(
             *OWN4, "0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255", "240.1.2.3", "0.1.2.3", "203.0.113.5", "10.2.0.5")
         destination = self.pick("10.1.2.3", "10.200.2.3", "172.20.0.5", *OWN4, HOST4[LAN], HOST4[WAN]) if not self.chance(5) else self.pick(
             "10.2.0.1", "10.3.0.1", "10.4.0.1", "203.0.113.1", "192.0.2.255", "198.51.100.255", "192.0.2.0", "198.51.100.0",
