@@ -20,6 +20,8 @@ let safe: [SwiftSetting] = [
 let dpdkHeaders: [CSetting] = [
   .unsafeFlags([
     "-I/usr/include/dpdk", "-I/usr/include/\(multiarch)/dpdk", "-include", "rte_config.h", "-O3", "-march=native",
+    // rte_bpf_convert is still marked so in DPDK 22.11.
+    "-DALLOW_EXPERIMENTAL_API",
   ])
 ]
 
@@ -39,7 +41,8 @@ let package = Package(
     .systemLibrary(name: "CLibYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
     .target(
       name: "CDPDK", cSettings: dpdkHeaders,
-      linkerSettings: ["eal", "ethdev", "mbuf", "mempool", "rcu"].map { .linkedLibrary("rte_\($0)") }),
+      linkerSettings: ["acl", "bpf", "eal", "ethdev", "mbuf", "mempool", "rcu"].map { .linkedLibrary("rte_\($0)") }
+        + [.linkedLibrary("pcap")]),
     .target(name: "CPacketSocket", dependencies: ["CDPDK"]),
     .target(name: "Wire", swiftSettings: safe),
     .target(name: "Configuration", dependencies: ["CLibYAML", "Wire"], swiftSettings: safe),

@@ -139,15 +139,15 @@ import Testing
         - { to: g, mark: 1 }
       """)
     #expect(verdicts.errors == [])
-    #expect(verdicts.warnings.map { $0.range?.start.line } == [4, 6])
-    #expect(verdicts.warnings.map { $0.notes.first?.range?.start.line } == [2, 3])
+    #expect(verdicts.warnings.map { $0.range?.start.line } == [4, 6, 8])
+    #expect(verdicts.warnings.map { $0.notes.first?.range?.start.line } == [2, 3, 7])
   }
 
   @Test(arguments: [
     ("{ rules: [{ to: a, version: 5 }] }", "1:29 5 is no IP version"),
     (
       "{ rules: [{ to: a, version: 6, source: 10.0.0.0/8 }] }",
-      "1:40 'source' is IPv4, the rule is about IPv6: it can never match"
+      "1:40 'source' contradicts 'version': the rule can never match"
     ),
     (
       "{ rules: [{ to: a, flags: syn, flags_mask: ack }] }",
