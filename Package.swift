@@ -20,8 +20,6 @@ let safe: [SwiftSetting] = [
 let dpdkHeaders: [CSetting] = [
   .unsafeFlags([
     "-I/usr/include/dpdk", "-I/usr/include/\(multiarch)/dpdk", "-include", "rte_config.h", "-O3", "-march=native",
-    // rte_bpf_convert is still marked so in DPDK 22.11.
-    "-DALLOW_EXPERIMENTAL_API",
   ])
 ]
 
@@ -41,7 +39,7 @@ let package = Package(
     .systemLibrary(name: "CLibYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
     .target(
       name: "CDPDK", cSettings: dpdkHeaders,
-      linkerSettings: ["acl", "bpf", "eal", "ethdev", "mbuf", "mempool", "rcu"].map { .linkedLibrary("rte_\($0)") }
+      linkerSettings: ["acl", "eal", "ethdev", "mbuf", "mempool", "rcu"].map { .linkedLibrary("rte_\($0)") }
         + [.linkedLibrary("pcap")]),
     .target(name: "CPacketSocket", dependencies: ["CDPDK"]),
     .target(name: "Wire", swiftSettings: safe),
@@ -66,7 +64,8 @@ let package = Package(
     .target(
       name: "TestKit", dependencies: ["Dataplane", "Wire", "Configuration"], path: "Tests/TestKit", swiftSettings: safe),
     .testTarget(name: "TablesTests", dependencies: ["Tables"], swiftSettings: safe),
-    .testTarget(name: "DataplaneTests", dependencies: ["Dataplane", "TestKit"], swiftSettings: safe),
+    .testTarget(
+      name: "DataplaneTests", dependencies: ["Dataplane", "TestKit", "CDPDK", "CPcap"], swiftSettings: safe),
     .testTarget(name: "ElementsTests", dependencies: ["Elements", "Assembly", "TestKit"], swiftSettings: safe),
     .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: safe),
     .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: safe),

@@ -89,14 +89,20 @@ public struct Classify: Element {
     let written = rules.map {
       RuleRelations.Written(terms: $0.conditions.terms, outcome: names[$0.output], range: $0.range)
     }
-    var isNew = false
     // What lives in EAL's memory is made once it runs: a pipeline that is only checked is not compiled.
     table = try settings.shared(PacketEnvironment.isRunning ? "rules" : "rules to be checked") {
-      isNew = true
-      return Snapshot(ClassifyTable(rules, filters: reader.filters, otherwise: reader.number(rest)))
+      Snapshot(ClassifyTable(rules, filters: reader.filters, otherwise: reader.number(rest)))
     }
-    if isNew { RuleRelations.warn(of: written, &settings) }
+    var isFirst = false
+    _ = try settings.shared("warned") {
+      isFirst = true
+      return Warned()
+    }
+    if isFirst { RuleRelations.warn(of: written, &settings) }
   }
+
+  /// Says that warnings were given: once is enough, however many workers there are.
+  private final class Warned {}
 
   /// What is known of packets at an output that these rules share.
   private static func common(_ rules: [ClassifyRule]) -> HeaderState? {

@@ -24,7 +24,8 @@ struct ExactRules: Sendable {
     /// Whether all boxes are such that they can be hashed.
     mutating func add(_ terms: [Packed], _ kinds: PacketKind) -> Bool {
       guard terms.allSatisfy(\.isExact) else { return false }
-      for (masks, boxes) in Dictionary(grouping: terms, by: \.masks).sorted(by: { $0.value[0].rule < $1.value[0].rule }) {
+      for (masks, boxes) in Dictionary(grouping: terms, by: \.masks).sorted(by: { $0.value[0].rule < $1.value[0].rule })
+      {
         var rules: [[UInt64]: UInt32] = [:]
         for box in boxes { rules[box.values] = min(box.rule, rules[box.values] ?? .max) }
         var places = 4

@@ -81,9 +81,14 @@ struct LinearRules: Sendable {
       let group = groups[number]
       for index in 0..<packets where burst.kind(index) & group.kinds != 0 {
         let key = burst.key(index)
-        for place in group.first..<group.end where matches(key, boxes[place]) {
-          burst.note(index, boxes[place].rule)
-          break
+        let found = burst.result(index)
+        for place in group.first..<group.end {
+          let box = boxes[place]
+          if box.rule >= found { break }
+          if matches(key, box) {
+            burst.note(index, box.rule)
+            break
+          }
         }
       }
     }

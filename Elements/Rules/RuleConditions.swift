@@ -105,11 +105,13 @@ struct RuleConditions {
     let fragments: OneOf<FragmentKind>? = try settings.takeIfPresent(
       "fragment", "whether it is one fragment of several, and which")
     if let fragments {
-      let wanted = fragments.wanted.isEmpty ? [0, 1, 2] : fragments.wanted.reduce(into: Set()) { $0.formUnion($1.states) }
+      let wanted =
+        fragments.wanted.isEmpty ? [0, 1, 2] : fragments.wanted.reduce(into: Set()) { $0.formUnion($1.states) }
       let states = fragments.excluded.reduce(into: wanted) { $0.subtract($1.states) }
       add("fragment", Self.fragments(states), &settings)
     }
-    if let wanted: Bool = try settings.takeIfPresent("options", "whether it has IPv4 options or IPv6 extension headers") {
+    if let wanted: Bool = try settings.takeIfPresent("options", "whether it has IPv4 options or IPv6 extension headers")
+    {
       let bit = UInt64(KeyFacts.options)
       add("options", [RuleTerm(.ip).with(.facts, wanted ? bit : 0, mask: bit)], &settings)
     }

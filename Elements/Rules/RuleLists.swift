@@ -2,8 +2,26 @@ import Dataplane
 
 /// Makes access lists of boxes.
 enum RuleLists {
+  /// No kind of packet has more lists: each is walked for every packet.
+  private static let limit = 4
+
+  /// Makes lists, one for boxes that look at addresses, ports and protocol only, and one for each set of further fields
+  /// that at least `least` boxes look at. To build one list of boxes that each look at other fields takes minutes.
+  /// - Returns: The boxes that are in no list.
+  static func add(_ terms: [Packed], _ kinds: PacketKind, to lists: inout AccessLists, least: Int) -> [Packed] {
+    let groups = Dictionary(grouping: terms, by: \.furtherGroups).sorted {
+      ($1.value.count, $0.key) < ($0.value.count, $1.key)
+    }
+    var rest: [Packed] = []
+    for (index, group) in groups.enumerated() {
+      let fits = group.value.count >= least && (index < limit || least == 1)
+      if !fits || !add(group.value, kinds, to: &lists) { rest += group.value }
+    }
+    return rest.sorted { $0.rule < $1.rule }
+  }
+
   /// Whether it could be done; boxes that do not fit into one list are halved.
-  static func add(_ terms: [Packed], _ kinds: PacketKind, to lists: inout AccessLists) -> Bool {
+  private static func add(_ terms: [Packed], _ kinds: PacketKind, to lists: inout AccessLists) -> Bool {
     let layout = ListLayout(terms.map(\.term))
     if lists.add(
       kinds: kinds.rawValue, fields: layout.fields, values: terms.flatMap { layout.values(of: $0.term) },
@@ -14,6 +32,20 @@ enum RuleLists {
     guard terms.count > RuleSet.linearLimit, PacketEnvironment.isRunning else { return false }
     let middle = terms.count / 2
     return add(Array(terms[..<middle]), kinds, to: &lists) && add(Array(terms[middle...]), kinds, to: &lists)
+  }
+}
+
+extension Packed {
+  /// Groups of four bytes of the key that the box looks at beside those of protocol, ports and addresses, a bit each.
+  fileprivate var furtherGroups: UInt16 {
+    var groups: UInt16 = 0
+    for field in RangeField.allCases where ![.transport, .first, .second].contains(field) && !term.isFree(field) {
+      groups |= 1 << UInt16(field.place.offset / 4)
+    }
+    for field in [BitField.facts, .flags, .mark, .filters] where term[field].mask != 0 {
+      groups |= 1 << UInt16(field.place.offset / 4)
+    }
+    return groups
   }
 }
 

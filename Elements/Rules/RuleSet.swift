@@ -5,7 +5,7 @@ import Tables
 ///
 /// Packets are sorted by kind, and the rules that can match a kind are matched in the way that suits them: a few one
 /// after the other, rules that look at the same bits by hashing those, all others as access lists, which walk tries for
-/// many packets side by side (`rte_acl`). All ways give the same.
+/// many packets side by side (`rte_acl`). All ways give the same: the lowest number of a rule that matches.
 ///
 /// Immutable, and read by any number of workers. Without a running EAL, as when a pipeline is only checked, rules are
 /// matched one after the other.
@@ -24,8 +24,10 @@ struct RuleSet: ~Copyable, Sendable {
   static let linearLimit = 4
   /// Hashing is for rules that together look at no more than so many different sets of bits.
   static let hashLimit = 2
+  /// An access list has at least so many boxes.
+  static let listLeast = 8
   /// Bytes that an access list may take before it takes more steps instead.
-  static let listMemory = 16 << 20
+  static let listMemory = 48 << 20
 
   /// How many rules there are.
   let count: Int
@@ -60,8 +62,14 @@ struct RuleSet: ~Copyable, Sendable {
       let terms = placed.map { Packed(rules[Int($0.rule)][Int($0.term)], rule: $0.rule) }
       var chosen = method ?? Self.method(for: terms)
       if chosen == .hash && !exact.add(terms, kinds) { chosen = .lists }
-      if chosen == .lists && !RuleLists.add(terms, kinds, to: &lists) { chosen = .linear }
-      if chosen == .linear { linear.add(terms, kinds) }
+      switch chosen {
+      case .hash: break
+      case .linear: linear.add(terms, kinds)
+      case .lists:
+        let rest = RuleLists.add(terms, kinds, to: &lists, least: method == nil ? Self.listLeast : 1)
+        if rest.count == terms.count { chosen = .linear }
+        if !rest.isEmpty { linear.add(rest, kinds) }
+      }
       methods[kinds] = chosen
     }
     self.methods = methods

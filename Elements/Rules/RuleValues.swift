@@ -127,7 +127,9 @@ enum FrameLength: RuleNumber {
 
 /// Types and codes of ICMP.
 enum ICMPNumber: RuleNumber {
-  static var schema: ValueSchema { ValueSchema("number from 0 to 255 or range", example: "8", jsonSchema: numberOrText) }
+  static var schema: ValueSchema {
+    ValueSchema("number from 0 to 255 or range", example: "8", jsonSchema: numberOrText)
+  }
   static var most: UInt32 { 255 }
 }
 

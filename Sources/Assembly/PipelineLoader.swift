@@ -267,7 +267,8 @@ struct PipelineLoader {
 
   private mutating func checkPorts(_ graph: Graph, _ runtime: Runtime) {
     let pipeline = Pipeline(
-      path: path, ports: ports, elements: elements, graph: graph, runtime: runtime, hint: nil, warnings: [], directory: context.ports)
+      path: path, ports: ports, elements: elements, graph: graph, runtime: runtime, hint: nil, warnings: [],
+      directory: context.ports)
     for port in ports {
       if let queues = port.specification.queues, queues > 1, !port.specification.allowsSeveralQueues {
         error(port.range, "port '\(port.name)' cannot have \(queues) queues", "remove 'queues'")

@@ -1,10 +1,10 @@
-/// Matching many packets against many rules at once: DPDK's access control lists and its packet filters.
+/// Matching packets against rules: DPDK's access control lists, many packets at once, and packet filters.
 #ifndef NFV_CDPDK_MATCH_H
 #define NFV_CDPDK_MATCH_H
 
 #include "cdpdk.h"
 
-/// Whether EAL has been started; without it there are no access control lists and no compiled filters.
+/// Whether EAL has been started; without it there are no access control lists.
 bool nfv_eal_is_running(void);
 
 // MARK: Access control lists
@@ -57,12 +57,9 @@ typedef struct nfv_filter_instruction {
   uint32_t operand;
 } nfv_filter_instruction;
 
-/// A filter from a program of libpcap's, which is copied. It is compiled to machine code unless DPDK refuses it or would
-/// take too long over it; then it is interpreted. NULL when memory is short.
+/// A filter from a program of libpcap's, which is copied. NULL when it is no sound program or memory is short.
 nfv_filter *nfv_filter_create(const nfv_filter_instruction *program, uint32_t count);
 void nfv_filter_destroy(nfv_filter *filter);
-/// Whether the filter runs as machine code.
-bool nfv_filter_is_native(const nfv_filter *filter);
 /// Whether the packet, all segments together, passes the filter.
 bool nfv_filter_match(const nfv_filter *filter, const nfv_mbuf *mbuf);
 

@@ -10,10 +10,9 @@ public struct FilterError: Error, Hashable, Sendable {
   public let place: Range<Int>?
 }
 
-/// Expressions in tcpdump's language, compiled by libpcap and run as machine code by DPDK (`rte_bpf`).
+/// Expressions in tcpdump's language, compiled by libpcap.
 ///
 /// They see whole packets, whatever their segments. Immutable once it is filled, and read by any number of workers.
-/// Without a running EAL filters are interpreted.
 @safe
 public struct PacketFilters: ~Copyable, @unchecked Sendable {
   /// There are no more than this: a bit of the result each.
@@ -37,10 +36,9 @@ public struct PacketFilters: ~Copyable, @unchecked Sendable {
   public mutating func add(_ expression: String) throws(FilterError) {
     precondition(count < Self.limit, "more filters than there are bits")
     let program = try FilterCompiler.compile(expression)
-    let (filter, _) = unsafe PacketEnvironment.keepingLog {
-      unsafe nfv_filter_create(program, UInt32(program.count))
+    guard let filter = unsafe nfv_filter_create(program, UInt32(program.count)) else {
+      throw FilterError(reason: "out of memory", place: nil)
     }
-    guard let filter = unsafe filter else { throw FilterError(reason: "out of memory", place: nil) }
     unsafe (filters + count).initialize(to: filter)
     count += 1
   }
@@ -53,12 +51,6 @@ public struct PacketFilters: ~Copyable, @unchecked Sendable {
     } catch {
       return error
     }
-  }
-
-  /// Whether every filter runs as machine code.
-  public var areNative: Bool {
-    for index in 0..<count where unsafe !nfv_filter_is_native(filters[index]) { return false }
-    return true
   }
 
   /// The bits of the filters that the packet passes.
@@ -119,10 +111,14 @@ enum FilterCompiler {
       let word = Array(quoted[1].unicodeScalars)
       return words.first { Array(scalars[$0]) == word }
     }
-    for word in words {
-      let start = String(String.UnicodeScalarView(scalars[..<word.upperBound]))
-      if !canContinue(start) { return word }
+    // What cannot be continued stays so with more words behind it: the first such word is found by halving.
+    var (low, high) = (0, words.count)
+    while low < high {
+      let middle = (low + high) / 2
+      let start = String(String.UnicodeScalarView(scalars[..<words[middle].upperBound]))
+      if canContinue(start) { low = middle + 1 } else { high = middle }
     }
+    if low < words.count { return words[low] }
     return scalars.isEmpty ? nil : scalars.count - 1..<scalars.count
   }
 
