@@ -28,6 +28,7 @@ let package = Package(
   products: [
     .library(name: "Dataplane", targets: ["Dataplane", "Wire", "Configuration", "Tables"]),
     .library(name: "Elements", targets: ["Elements"]),
+    .library(name: "Tables", targets: ["Tables", "Wire"]),
     .library(name: "Commands", targets: ["Commands"]),
     .executable(name: "nfvrun", targets: ["nfvrun"]),
     .library(name: "TestKit", targets: ["TestKit"]),
@@ -45,7 +46,8 @@ let package = Package(
     .target(name: "Wire", swiftSettings: safe),
     .target(name: "Configuration", dependencies: ["CLibYAML", "Wire"], swiftSettings: safe),
     .systemLibrary(name: "CPcap", pkgConfig: "libpcap", providers: [.apt(["libpcap-dev"])]),
-    .target(name: "Tables", dependencies: ["Wire"], swiftSettings: safe),
+    .target(name: "CTables"),
+    .target(name: "Tables", dependencies: ["CTables", "Wire"], swiftSettings: safe),
     .target(
       name: "Elements", dependencies: ["Dataplane", "Tables", "Wire", "Configuration"], path: "Elements",
       swiftSettings: safe),

@@ -6,12 +6,17 @@ public let catalogue: [ElementKind] = [
 
   ElementKind(CheckIP.self),
   ElementKind(DecTTL.self),
+  ElementKind(FragmentIP.self),
   ElementKind(ICMPEcho.self),
+  ElementKind(ICMPError.self),
   ElementKind(LookupRoute.self),
+  ElementKind(ReassembleIP.self),
+  ElementKind(composite: Router.self),
 
   ElementKind(ARPResponder.self),
   ElementKind(EtherRewrite.self),
   ElementKind(MACSwap.self),
+  ElementKind(Neighbours.self),
   ElementKind(VLANTag.self),
   ElementKind(VLANUntag.self),
 

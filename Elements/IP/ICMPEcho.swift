@@ -3,7 +3,9 @@ public import Dataplane
 import Tables
 import Wire
 
-/// Answers ICMP and ICMPv6 echo requests in place (RFC 792; RFC 1122, 3.2.2.6; RFC 4443, 4.2).
+/// Answers ICMP and ICMPv6 echo requests in place (RFC 792; RFC 1122, 3.2.2.6; RFC 4443, 4.2). Fragments are not
+/// answered: `ReassembleIP` before it makes them whole. Nor are requests to groups, and ones with a source route, whose
+/// reply would have to take it back (RFC 7126, 4.3).
 ///
 ///     ping: { ICMPEcho: { addresses: [192.0.2.1, 2001:db8::1] } }
 ///     - check.ip -> ping -> lan
@@ -48,6 +50,14 @@ public struct ICMPEcho: PacketElement {
     answersAll = addresses.isEmpty
   }
 
+  /// Makes an instance for elements made of others.
+  init(addresses: [IPAddress]) {
+    timeToLive = 64
+    v4 = FlatArray(addresses.compactMap { if case .v4(let address) = $0 { address } else { nil } })
+    v6 = FlatArray(addresses.compactMap { if case .v6(let address) = $0 { address } else { nil } })
+    answersAll = addresses.isEmpty
+  }
+
   public mutating func process(_ packet: inout Packet) -> Verdict<Output> {
     guard isAnswered(packet) else { return .forward(.other) }
     guard packet.makeWritable() else { return .drop(.noBuffer) }
@@ -75,10 +85,31 @@ public struct ICMPEcho: PacketElement {
     guard let ethernet = packet.ethernet, !ethernet.destination.isMulticast, !ethernet.source.isMulticast else {
       return false
     }
-    if let ip = packet.ipv4 { return icmp.type == 8 && answers(ip.destination) && Self.isHost(ip.source) }
+    if let ip = packet.ipv4 {
+      let source = ip.source
+      return icmp.type == 8 && answers(ip.destination) && Self.isHost(source) && !source.isThisNetwork
+        && !source.isLoopback && !source.isReserved && !(ip.hasOptions && Self.hasSourceRoute(packet))
+    }
     guard let ip = packet.ipv6 else { return false }
     let source = ip.source
     return icmp.type == 128 && answers(ip.destination) && !source.isMulticast && !source.isUnspecified
+      && !source.isLoopback
+  }
+
+  /// Whether an IPv4 packet has a source route, or options that cannot be told apart (RFC 791, 3.1).
+  private static func hasSourceRoute(_ packet: borrowing Packet) -> Bool {
+    guard let network = packet.networkHeaderOffset, let end = packet.transportHeaderOffset else { return false }
+    var offset = network + 20
+    while offset < end, let type = packet.byte(at: offset), type != 0 {
+      if type == 131 || type == 137 { return true }
+      guard type != 1 else {
+        offset += 1
+        continue
+      }
+      guard let length = packet.byte(at: offset + 1), length >= 2 else { return true }
+      offset += Int(length)
+    }
+    return false
   }
 
   private func answers(_ address: IPv4Address) -> Bool {

@@ -36,67 +36,67 @@ public struct LookupRoute: Element {
       """)
   public static let needs = HeaderState.ip
 
-  private let table: Snapshot<RoutingTable>
+  private let routes: NamedRoutes
   public let outputs: [OutputDescription]
+
+  private var v4 = InlineArray<256, IPv4Address>(repeating: .unspecified)
+  private var v6 = InlineArray<256, IPv6Address>(repeating: .unspecified)
+  private var places = InlineArray<256, UInt8>(repeating: 0)
+  private var found = InlineArray<256, UInt32>(repeating: 0)
+  private var v6Found = InlineArray<256, UInt32>(repeating: 0)
 
   public init(_ settings: inout Settings) throws(ConfigurationError) {
     let inline = try settings.takeMap("routes", of: String.self, "prefix: output")
     let file: FileSetting? = try settings.takeIfPresent("file", "a file with 'prefix output' on each line")
-    var names: [String] = []
-    var numbers: [String: UInt32] = [:]
-    var seen: [IPPrefix: SourceRange] = [:]
-    var routes: [RoutingTable.Route] = []
-    func add(_ prefix: IPPrefix, _ output: String, _ range: SourceRange) throws(ConfigurationError) {
-      if let first = seen.updateValue(range, forKey: prefix) {
-        throw ConfigurationError(
-          range, "\(prefix) has a route already", remedy: "keep one of them", notes: [.init(first, "the first one")])
+    var found: NamedRoutes?
+    do throws(ConfigurationError) {
+      let context = settings.context
+      found = try settings.shared("routes") { () throws(ConfigurationError) in
+        try NamedRoutes(inline, file, context)
       }
-      let number = numbers[output] ?? UInt32(names.count)
-      if number == names.count {
-        guard names.count < NumberedOutput.limit else {
-          throw ConfigurationError(range, "more than \(names.count) outputs", remedy: "let routes share outputs")
-        }
-        numbers[output] = number
-        names.append(output)
-      }
-      routes.append(.init(prefix, number))
+    } catch {
+      settings.reject(error)
     }
-    for entry in inline {
-      do throws(ConfigurationError) {
-        let prefix = try entry.nameValue(as: IPPrefix.self, context: settings.context)
-        try add(prefix, entry.value, entry.nameNode.range)
-      } catch {
-        settings.reject(error)
-      }
-    }
-    if let file {
-      do throws(ConfigurationError) {
-        try RouteFile.read(file, add)
-        if routes.isEmpty {
-          settings.reject(file.range, "\(file.path) has no routes", remedy: "write 'prefix output' lines")
-        }
-      } catch {
-        settings.reject(error)
-      }
-    }
+    routes = found ?? NamedRoutes()
     if inline.isEmpty && file == nil {
       settings.reject(nil, "there are no routes", remedy: "give 'routes: { prefix: output }', or 'file:'")
     }
-    outputs = names.map { OutputDescription($0) }
-    let collected = routes
-    table = try settings.shared("table") { Snapshot(RoutingTable(collected)) }
+    outputs = routes.outputs.map { OutputDescription($0) }
   }
 
+  // All destinations are looked up together, so that the waits for memory overlap. Packets that are not IPv4 have an
+  // address looked up in vain, so that those that are need no list of their places.
   public mutating func process(_ batch: inout PacketBatch<Self>, _ context: inout Context) {
-    table.read { table in
-      batch.forEach { packet in
-        let found =
-          if let ip = packet.ipv4 { table.lookup(ip.destination) } else if let ip = packet.ipv6 {
-            table.lookup(ip.destination)
-          } else { nil as UInt32? }
-        guard let found else { return .drop(Drop.noRoute) }
-        return .forward(NumberedOutput(Int(found)))
+    var others = 0
+    batch.survey { index, packet in
+      if let ip = packet.ipv4 {
+        v4[index] = ip.destination
+      } else {
+        v4[index] = .unspecified
+        places[others] = UInt8(truncatingIfNeeded: index)
+        v6[others] = packet.ipv6?.destination ?? .unspecified
+        others += 1
       }
     }
+    let count = batch.count
+    routes.table.read { table in
+      Self.find(v4, count, &found) { table.lookup($0, into: &$1) }
+      guard others > 0 else { return }
+      Self.find(v6, others, &v6Found) { table.lookup($0, into: &$1) }
+      for other in 0..<others { found[Int(places[other])] = v6Found[other] }
+    }
+    batch.judgeEach { index in
+      let value = found[index]
+      return value == RoutingTable.none ? .drop(Drop.noRoute) : .forward(NumberedOutput(Int(value)))
+    }
+  }
+
+  @inline(__always)
+  private static func find<Address>(
+    _ addresses: borrowing InlineArray<256, Address>, _ count: Int, _ found: inout InlineArray<256, UInt32>,
+    _ lookup: (Span<Address>, inout MutableSpan<UInt32>) -> Void
+  ) {
+    var values = found.mutableSpan
+    lookup(addresses.span.extracting(first: count), &values)
   }
 }

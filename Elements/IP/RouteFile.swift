@@ -3,23 +3,24 @@ import Wire
 
 /// Reads route files: `prefix output` on each line.
 enum RouteFile {
-  /// Calls `add` for every route; mistakes that it throws are collected.
+  /// Calls `add` for every route with its line; mistakes, those that it throws included, are collected.
   static func read(
-    _ file: FileSetting, _ add: (IPPrefix, String, SourceRange) throws(ConfigurationError) -> Void
+    _ file: FileSetting, _ add: (IPPrefix, String, LineFile.Line) throws(ConfigurationError) -> Void
   ) throws(ConfigurationError) {
     try LineFile.read(file) { (line: LineFile.Line) throws(ConfigurationError) in
-      guard line.words.count == 2 else {
+      let words = line.bareWords
+      guard words.count == 2 else {
         throw ConfigurationError(
-          line.range, "a route has two words, not \(line.words.count)", remedy: "write 'prefix output'")
+          line.range, "a route has two words, not \(words.count)", remedy: "write 'prefix output'")
       }
-      let (text, range) = line.words[0]
       let prefix: IPPrefix
       do throws(PrefixError) {
-        prefix = try IPPrefix(parsing: text)
+        prefix = try IPPrefix(parsing: words[0])
       } catch {
+        let (text, range) = line.words[0]
         throw ConfigurationError(range, "'\(text)' is no IP prefix: \(error)", remedy: "write one such as 192.0.2.0/24")
       }
-      try add(prefix, String(line.words[1].text), range)
+      try add(prefix, String(decoding: words[1], as: UTF8.self), line)
     }
   }
 }

@@ -39,10 +39,16 @@ public struct EtherRewrite: PacketElement {
 
   @inline(__always)
   public mutating func process(_ packet: inout Packet) -> Verdict<SoleOutput> {
-    guard packet.ethernet != nil else { return .drop(.malformed) }
-    guard let ethernet = packet.mutableEthernet else { return .drop(.noBuffer) }
-    if setsDestination { ethernet.setDestination(destination) }
-    if setsSource { ethernet.setSource(source) }
-    return .forward(.output)
+    if let ethernet = packet.mutableEthernet {
+      if setsDestination && setsSource {
+        ethernet.setAddresses(destination: destination, source: source)
+      } else if setsDestination {
+        ethernet.setDestination(destination)
+      } else {
+        ethernet.setSource(source)
+      }
+      return .forward(.output)
+    }
+    return .drop(packet.ethernet == nil ? .malformed : .noBuffer)
   }
 }

@@ -15,10 +15,12 @@ public struct MACSwap: PacketElement {
 
   public init(_ settings: inout Settings) throws(ConfigurationError) {}
 
+  @inline(__always)
   public mutating func process(_ packet: inout Packet) -> Verdict<SoleOutput> {
-    guard packet.ethernet != nil else { return .drop(.malformed) }
-    guard let ethernet = packet.mutableEthernet else { return .drop(.noBuffer) }
-    ethernet.swapAddresses()
-    return .forward(.output)
+    if let ethernet = packet.mutableEthernet {
+      ethernet.swapAddresses()
+      return .forward(.output)
+    }
+    return .drop(packet.ethernet == nil ? .malformed : .noBuffer)
   }
 }

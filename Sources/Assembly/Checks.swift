@@ -45,7 +45,11 @@ struct Checks {
     for (index, node) in graph.nodes.enumerated() {
       guard case .element = node.role else { continue }
       let used = Set(graph.edges(to: index).map(\.input))
-      for (input, description) in node.inputs.enumerated() where !used.contains(input) {
+      if used.isEmpty, !node.inputs.isEmpty, node.inputs.allSatisfy(\.isOptional) {
+        error(node.position, "nothing leads to '\(node.name)'", "connect it in 'graph', or remove the element")
+        continue
+      }
+      for (input, description) in node.inputs.enumerated() where !used.contains(input) && !description.isOptional {
         let name = node.inputs.count == 1 ? node.name : "\(node.name)[\(description.name)]"
         error(node.position, "nothing leads to '\(name)'", "connect it in 'graph', or remove the element")
       }

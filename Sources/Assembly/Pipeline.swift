@@ -31,7 +31,7 @@ public struct Pipeline {
     /// Makes an instance for another worker.
     func make() throws(ConfigurationError) -> ElementInstance {
       var settings = Settings(settings, range: range, context: context, store: store)
-      return try kind.make(&settings)
+      return try kind.makeInstance(&settings)
     }
   }
 

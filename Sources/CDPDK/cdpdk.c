@@ -52,6 +52,7 @@ SIZED(shared_info, shinfo);
 SIZED(private_size, priv_size);
 SIZED(timesync, timesync);
 SAME(sequence, dynfield1);
+_Static_assert(offsetof(nfv_mbuf, annotation) == offsetof(struct rte_mbuf, dynfield1[1]), "behind the sequence");
 _Static_assert(RTE_PKTMBUF_HEADROOM == 128, "documented headroom");
 
 static inline struct rte_mbuf *theirs(nfv_mbuf *mbuf) { return (struct rte_mbuf *)mbuf; }
@@ -59,10 +60,13 @@ static inline struct rte_mbuf **theirs_array(nfv_mbuf **mbufs) { return (struct 
 
 // MARK: Environment
 
-static int reserve_sequence(void) {
-  static const struct rte_mbuf_dynfield field = {
+static int reserve_fields(void) {
+  static const struct rte_mbuf_dynfield sequence = {
       .name = "nfvrun_sequence", .size = sizeof(uint32_t), .align = __alignof__(uint32_t)};
-  int offset = rte_mbuf_dynfield_register_offset(&field, offsetof(nfv_mbuf, sequence));
+  static const struct rte_mbuf_dynfield annotation = {
+      .name = "nfvrun_annotation", .size = sizeof(uint32_t), .align = __alignof__(uint32_t)};
+  int offset = rte_mbuf_dynfield_register_offset(&sequence, offsetof(nfv_mbuf, sequence));
+  if (offset >= 0) offset = rte_mbuf_dynfield_register_offset(&annotation, offsetof(nfv_mbuf, annotation));
   return offset < 0 ? -rte_errno : 0;
 }
 
@@ -118,7 +122,7 @@ int nfv_eal_init(int count, const char *const *arguments) {
   int result = rte_eal_init(count + 1, argv);
   // EAL pins its main thread, and the threads it starts would inherit that.
   pthread_setaffinity_np(pthread_self(), sizeof cpus, &cpus);
-  int error = result < 0 ? (rte_errno != 0 ? -rte_errno : -EINVAL) : reserve_sequence();
+  int error = result < 0 ? (rte_errno != 0 ? -rte_errno : -EINVAL) : reserve_fields();
   // EAL keeps pointers into argv for as long as the process lives.
   return error;
 }
@@ -184,6 +188,8 @@ const char *nfv_strerror(int error) { return rte_strerror(error < 0 ? -error : e
 
 
 // MARK: Pools and packets
+
+_Thread_local uint64_t nfv_length_changes_word __attribute__((tls_model("initial-exec")));
 
 /// What a pool keeps beside its buffers; DPDK's part stands first because rte_mbuf looks there for it.
 struct pool_private {
@@ -253,7 +259,10 @@ unsigned nfv_pool_capacity(const nfv_pool *pool) { return ((const struct rte_mem
 
 bool nfv_alloc(nfv_pool *pool, nfv_mbuf **mbufs, unsigned count) {
   if (rte_pktmbuf_alloc_bulk((struct rte_mempool *)pool, theirs_array(mbufs), count) != 0) return false;
-  for (unsigned i = 0; i < count; i++) nfv_mbuf_reset(mbufs[i]);
+  for (unsigned i = 0; i < count; i++) {
+    nfv_mbuf_reset(mbufs[i]);
+    mbufs[i]->annotation = 0;
+  }
   return true;
 }
 
@@ -318,11 +327,15 @@ bool nfv_pull_up(nfv_mbuf *mbuf, uint32_t length) {
   return true;
 }
 
-bool nfv_chain(nfv_mbuf *head, nfv_mbuf *tail) { return rte_pktmbuf_chain(theirs(head), theirs(tail)) == 0; }
+bool nfv_chain(nfv_mbuf *head, nfv_mbuf *tail) {
+  nfv_length_changed();
+  return rte_pktmbuf_chain(theirs(head), theirs(tail)) == 0;
+}
 
 void nfv_truncate(nfv_mbuf *mbuf, uint32_t length) {
   struct rte_mbuf *head = theirs(mbuf);
   if (length >= head->pkt_len) return;
+  nfv_length_changed();
   uint32_t left = length;
   uint16_t kept = 1;
   struct rte_mbuf *segment = head;
@@ -352,6 +365,7 @@ bool nfv_write(nfv_mbuf *mbuf, const void *bytes, uint32_t length, nfv_pool *poo
   struct rte_mbuf *head = theirs(mbuf), *segment = head;
   const uint8_t *from = bytes;
   uint32_t left = length;
+  nfv_length_changed();
   for (;;) {
     uint16_t room = rte_pktmbuf_tailroom(segment);
     uint16_t part = left < room ? (uint16_t)left : room;
@@ -519,14 +533,8 @@ uint16_t nfv_device_receive(uint16_t device, uint16_t queue, nfv_mbuf **mbufs, u
   return received;
 }
 
-uint16_t nfv_device_transmit(uint16_t device, uint16_t queue, nfv_mbuf **mbufs, uint16_t count, uint64_t *bytes) {
-  // The driver may free packets while it transmits, so lengths are read first.
-  uint64_t sum = 0;
-  for (uint16_t i = 0; i < count; i++) sum += mbufs[i]->packet_length;
-  uint16_t sent = rte_eth_tx_burst(device, queue, theirs_array(mbufs), count);
-  for (uint16_t i = sent; i < count; i++) sum -= mbufs[i]->packet_length;
-  *bytes += sum;
-  return sent;
+uint16_t nfv_device_transmit(uint16_t device, uint16_t queue, nfv_mbuf **mbufs, uint16_t count) {
+  return rte_eth_tx_burst(device, queue, theirs_array(mbufs), count);
 }
 
 // MARK: Quiescent-state reclamation

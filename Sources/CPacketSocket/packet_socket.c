@@ -711,12 +711,6 @@ static description describe(nfv_packet_socket *self, nfv_mbuf **mbufs, uint16_t 
   return done;
 }
 
-static uint64_t lengths(nfv_mbuf **mbufs, uint16_t count) {
-  uint64_t sum = 0;
-  for (uint16_t i = 0; i < count; i++) sum += mbufs[i]->packet_length;
-  return sum;
-}
-
 /// Decides what to do about the packets at the front when the first message was refused. Returns how many to drop; 0
 /// when they are to be offered again.
 static uint16_t refuse(nfv_packet_socket *self, int error, uint16_t offered) {
@@ -748,7 +742,7 @@ static uint16_t refuse(nfv_packet_socket *self, int error, uint16_t offered) {
 
 static bool is_unreachable(int error) { return error == ENETDOWN || error == ENXIO || error == ENODEV; }
 
-uint16_t nfv_packet_socket_transmit(nfv_packet_socket *socket, nfv_mbuf **mbufs, uint16_t offered, uint64_t *bytes) {
+uint16_t nfv_packet_socket_transmit(nfv_packet_socket *socket, nfv_mbuf **mbufs, uint16_t offered) {
   uint16_t taken = 0;
   while (taken < offered) {
     nfv_mbuf **front = mbufs + taken;
@@ -765,7 +759,6 @@ uint16_t nfv_packet_socket_transmit(nfv_packet_socket *socket, nfv_mbuf **mbufs,
     if (sent > 0) {
       uint16_t packets = 0;
       for (int i = 0; i < sent; i++) packets += socket->packets[i];
-      *bytes += lengths(front, packets);
       nfv_free(front, packets);
       taken += packets;
       if (packets == described.packets) continue;

@@ -1,11 +1,11 @@
 /// Reads files that have one entry a line: words between blanks, `#` begins a comment.
 public enum LineFile {
-  /// A line's words with their places.
+  /// A line that has words. Route tables have a million: strings are made of what is asked for only.
   public struct Line: Sendable {
-    /// The words.
-    public var words: [(text: Substring, range: SourceRange)]
-    /// Where the line starts.
-    public var range: SourceRange
+    let file: String
+    /// The number of the line, from 1 on.
+    public let number: Int
+    let bytes: ArraySlice<UInt8>
   }
 
   /// Calls `body` for every line that has words; mistakes that it throws are collected.
@@ -22,11 +22,13 @@ public enum LineFile {
     }
     var mistakes: [Diagnostic] = []
     var number = 0
-    for raw in bytes.split(separator: 10, omittingEmptySubsequences: false) {
+    var start = 0
+    while start < bytes.count {
+      let end = bytes[start...].firstIndex(of: 10) ?? bytes.count
       number += 1
-      if raw.isEmpty { continue }
-      let line = Line(String(decoding: raw, as: UTF8.self), number, of: file.path)
-      guard !line.words.isEmpty else { continue }
+      let line = Line(file: file.path, number: number, bytes: bytes[start..<end])
+      start = end + 1
+      guard line.hasWords else { continue }
       do throws(ConfigurationError) {
         try body(line)
       } catch {
@@ -39,26 +41,43 @@ public enum LineFile {
 }
 
 extension LineFile.Line {
-  // Route tables have a million lines: words are looked for in UTF-8, without finding characters first.
-  fileprivate init(_ text: String, _ number: Int, of file: String) {
-    let bytes = text.utf8
-    let isASCII = bytes.allSatisfy { $0 < 0x80 }
+  /// Where the line starts.
+  public var range: SourceRange {
+    let text = String(decoding: bytes, as: UTF8.self)
     let start = SourcePosition(file: file, line: number, column: 1)
-    range = SourceRange(start: start, length: isASCII ? bytes.count : text.unicodeScalars.count, text: text)
-    words = []
-    var index = bytes.startIndex
-    while index < bytes.endIndex, bytes[index] != UInt8(ascii: "#") {
-      let end = bytes[index...].firstIndex { $0 == 0x20 || $0 == 0x09 || $0 == 0x0D || $0 == UInt8(ascii: "#") }
-      let word = text[index..<(end ?? bytes.endIndex)]
-      if !word.isEmpty {
-        let scalars = text.unicodeScalars
-        let offset =
-          isASCII
-          ? bytes.distance(from: bytes.startIndex, to: index) : scalars.distance(from: scalars.startIndex, to: index)
-        words.append((word, range.part(offset: offset, length: word.unicodeScalars.count)))
-      }
-      index = end ?? bytes.endIndex
-      if index < bytes.endIndex, bytes[index] != UInt8(ascii: "#") { index = bytes.index(after: index) }
+    return SourceRange(start: start, length: text.unicodeScalars.count, text: text)
+  }
+
+  /// The words with their places.
+  public var words: [(text: Substring, range: SourceRange)] {
+    let range = range
+    let utf8 = range.text.utf8
+    return Self.words(of: utf8).map { word in
+      let text = range.text[word.startIndex..<word.endIndex]
+      let offset = range.text[..<word.startIndex].unicodeScalars.count
+      return (text, range.part(offset: offset, length: text.unicodeScalars.count))
     }
+  }
+
+  /// The words in UTF-8, as they stand in the file.
+  public var bareWords: [ArraySlice<UInt8>] { Self.words(of: bytes) }
+
+  fileprivate var hasWords: Bool {
+    guard let first = bytes.first(where: { !Self.isBlank($0) }) else { return false }
+    return first != UInt8(ascii: "#")
+  }
+
+  private static func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 || byte == 0x0D }
+
+  private static func words<Text: Collection<UInt8>>(of text: Text) -> [Text.SubSequence] {
+    var words: [Text.SubSequence] = []
+    var index = text.startIndex
+    while index < text.endIndex, text[index] != UInt8(ascii: "#") {
+      let end = text[index...].firstIndex { isBlank($0) || $0 == UInt8(ascii: "#") } ?? text.endIndex
+      if end > index { words.append(text[index..<end]) }
+      index = end
+      if index < text.endIndex, isBlank(text[index]) { index = text.index(after: index) }
+    }
+    return words
   }
 }

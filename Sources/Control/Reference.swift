@@ -20,8 +20,8 @@ public struct Reference {
   /// The settings of an element, found by having it made from a probe.
   static func settings(of element: ElementKind) -> (records: [SettingRecord], outputs: [OutputDescription]) {
     var probe = Settings.probe()
-    let instance = try? element.make(&probe)
-    return (probe.records, instance?.outputs ?? [])
+    guard case .instance(let instance)? = try? element.make(&probe) else { return (probe.records, []) }
+    return (probe.records, instance.outputs)
   }
 
   /// The page of one element.
@@ -30,7 +30,8 @@ public struct Reference {
     var lines = [element.name, "  " + element.about.summary, ""]
     lines.append("Inputs")
     for input in element.inputs {
-      lines.append("  \(input.name)  needs \(input.needs)" + (input.about.isEmpty ? "" : "  \(input.about)"))
+      let state = "needs \(input.needs)" + (input.isOptional ? ", optional" : "")
+      lines.append("  \(input.name)  \(state)" + (input.about.isEmpty ? "" : "  \(input.about)"))
     }
     lines += ["", "Outputs"]
     for output in found.outputs {
@@ -73,7 +74,10 @@ public struct Reference {
       text += "\n## \(element.name)\n\n\(element.about.summary)\n\n"
       if !element.about.example.isEmpty { text += "```yaml\n\(element.about.example)\n```\n\n" }
       text += "| end | header state | |\n|---|---|---|\n"
-      for input in element.inputs { text += "| in `\(input.name)` | needs `\(input.needs)` | \(input.about) |\n" }
+      for input in element.inputs {
+        let state = "needs `\(input.needs)`" + (input.isOptional ? ", optional" : "")
+        text += "| in `\(input.name)` | \(state) | \(input.about) |\n"
+      }
       for output in found.outputs {
         text += "| out `\(output.name)` | \(output.delivers.map { "`\($0)`" } ?? "as it came in") | \(output.about) |\n"
       }

@@ -23,12 +23,15 @@ public struct InputDescription: Hashable, Sendable {
   public let needs: HeaderState
   /// What is meant to come in, in one sentence.
   public let about: String
+  /// Whether a graph may lead nothing here as long as it leads something to another input of the element.
+  public let isOptional: Bool
 
   /// Describes an input.
-  public init(_ name: String, needs: HeaderState = .frame, about: String = "") {
+  public init(_ name: String, needs: HeaderState = .frame, about: String = "", isOptional: Bool = false) {
     self.name = name
     self.needs = needs
     self.about = about
+    self.isOptional = isOptional
   }
 }
 
@@ -94,14 +97,17 @@ public protocol InputPort: RawRepresentable<UInt8>, CaseIterable, Sendable {
   var needs: HeaderState { get }
   /// What is meant to come in, in one sentence.
   var about: String { get }
+  /// Whether a graph may lead nothing here as long as it leads something to another input of the element.
+  var isOptional: Bool { get }
 }
 
 extension InputPort {
   public var needs: HeaderState { .frame }
   public var about: String { "" }
+  public var isOptional: Bool { false }
 
   static var descriptions: [InputDescription] {
-    allCases.map { InputDescription("\($0)", needs: $0.needs, about: $0.about) }
+    allCases.map { InputDescription("\($0)", needs: $0.needs, about: $0.about, isOptional: $0.isOptional) }
   }
 }
 

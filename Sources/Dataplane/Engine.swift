@@ -9,8 +9,13 @@ struct Engine: ~Copyable {
   let vectors: UnsafeMutablePointer<UnsafeMutablePointer<PacketVector>>
   let queues: UnsafeMutablePointer<(any PortQueue)?>
   let burst: UnsafeMutablePointer<Burst>
-  var current: PacketVector
+  /// What the node at hand is run on: an input's vector, or `spare`.
+  var current: UnsafeMutablePointer<PacketVector>
+  /// For nodes that may put packets into the vector they are run on.
+  let spare: UnsafeMutablePointer<PacketVector>
   var freed: PacketVector
+  /// The order of arrival of the packets at hand, for those that an element exchanges.
+  let sequences: UnsafeMutablePointer<UInt32>
   var context: Context
   var batchSize: Int
   /// Whether packets carry their order of arrival and nodes see them in it.
@@ -36,10 +41,13 @@ struct Engine: ~Copyable {
       default: unsafe (queues + index).initialize(to: nil)
       }
     }
-    unsafe current = PacketVector(capacity: 512)
+    unsafe spare = .allocate(capacity: 1)
+    unsafe spare.initialize(to: PacketVector(capacity: 512))
+    unsafe current = spare
     unsafe burst = .allocate(capacity: 1)
-    unsafe burst.initialize(to: Burst(limit: 256, slots: current.slots))
+    unsafe burst.initialize(to: Burst(limit: 256, slots: spare.pointee.slots))
     unsafe freed = PacketVector(capacity: 512)
+    unsafe sequences = .allocate(capacity: 256)
     unsafe context = Context(worker: plan.worker, pool: plan.pool.pool)
     unsafe isOrdered = ordered
     unsafe batchSize = ordered && plan.hasCycle ? 1 : plan.batchSize
@@ -51,8 +59,10 @@ struct Engine: ~Copyable {
     unsafe burst.pointee.codes.deallocate()
     unsafe burst.pointee.emissions.deallocate()
     unsafe burst.deallocate()
-    unsafe current.deallocate()
+    unsafe spare.pointee.deallocate()
+    unsafe spare.deallocate()
     unsafe freed.deallocate()
+    unsafe sequences.deallocate()
   }
 
   // MARK: Packets in
@@ -73,7 +83,7 @@ struct Engine: ~Copyable {
         unsafe sequence &+= 1
       }
     }
-    unsafe vector.pointee.count += count
+    unsafe vector.pointee.noteAppended(count, bytes: bytes)
     let counters = unsafe node.pointee.counters
     unsafe counters.add(CounterWords.packetsIn, UInt64(count))
     unsafe counters.add(CounterWords.bytesIn, bytes)
@@ -135,15 +145,20 @@ struct Engine: ~Copyable {
         let vector = unsafe vectors[node.pointee.firstInput + input]
         guard unsafe vector.pointee.count > 0 else { continue }
         unsafe ran += vector.pointee.count
-        unsafe swap(&current, &vector.pointee)
-        if unsafe isOrdered { unsafe current.restoreOrder() }
+        if unsafe node.pointee.feedsItself {
+          unsafe swap(&spare.pointee, &vector.pointee)
+          unsafe current = spare
+        } else {
+          unsafe current = vector
+        }
+        if unsafe isOrdered { unsafe current.pointee.restoreOrder() }
         switch unsafe node.pointee.step {
         case .element: unsafe run(node, input: input)
         case .transmit: unsafe transmit(index)
         case .discard: unsafe discard(node)
         case .receive: break
         }
-        unsafe current.count = 0
+        unsafe current.pointee.clear()
       }
       guard ran > 0 else { continue }
       worked = true
@@ -167,6 +182,7 @@ struct Engine: ~Copyable {
     let ends = inputs.map { unsafe waiting[$0].pointee.count }
     guard let busiest = ends.max(), busiest > 0 else { return 0 }
     for input in inputs { unsafe waiting[input].pointee.restoreOrder() }
+    unsafe current = spare
     var heads = [Int](repeating: 0, count: ends.count)
     var chosen: Int?
     while true {
@@ -182,11 +198,11 @@ struct Engine: ~Copyable {
       }
       if next != chosen, let chosen {
         unsafe run(node, input: chosen)
-        unsafe current.count = 0
+        unsafe current.pointee.clear()
       }
       guard let input = next else { break }
       chosen = input
-      unsafe current.append(waiting[input].pointee.slots[heads[input]])
+      unsafe current.pointee.append(waiting[input].pointee.slots[heads[input]])
       heads[input] += 1
     }
     for input in inputs { unsafe waiting[input].pointee.removeFirst(heads[input]) }
@@ -195,22 +211,42 @@ struct Engine: ~Copyable {
 
   private mutating func run(_ node: UnsafeMutablePointer<Plan.Node>, input: Int) {
     let counters = unsafe node.pointee.counters
-    let total = unsafe current.count
+    let total = unsafe current.pointee.count
     unsafe counters.add(CounterWords.packetsIn, UInt64(total))
-    unsafe counters.add(CounterWords.bytesIn, nfv_total_length(current.slots, UInt32(total)))
+    unsafe counters.add(CounterWords.bytesIn, current.pointee.measure())
+    let lengthChanges = nfv_length_changes()
     unsafe burst.pointee.input = UInt8(truncatingIfNeeded: input)
     var head = 0
     while head < total {
       let count = unsafe min(total - head, batchSize)
-      unsafe burst.pointee.slots = current.slots + head
+      unsafe burst.pointee.slots = current.pointee.slots + head
       unsafe burst.pointee.count = count
       unsafe burst.pointee.codes.update(repeating: VerdictCode.drop | UInt16(DropReason.malformed.code), count: count)
+      if unsafe isOrdered { unsafe saveSequences() }
       unsafe node.pointee.element.unsafelyUnwrapped.pointee._process(_ElementBurst(burst), &context)
+      if unsafe burst.pointee.isExchanged || nfv_length_changes() != lengthChanges {
+        if unsafe burst.pointee.isExchanged && isOrdered { unsafe restoreSequences() }
+        unsafe burst.pointee.isExchanged = false
+        unsafe current.pointee.forgetLengths()
+      }
       unsafe distribute(node)
       unsafe counters.add(CounterWords.runs, 1)
       head += count
     }
     unsafe noteRequests(node)
+  }
+
+  private func saveSequences() {
+    for index in unsafe 0..<burst.pointee.count {
+      if let mbuf = unsafe burst.pointee.slots[index] { unsafe sequences[index] = mbuf.pointee.sequence }
+    }
+  }
+
+  /// What an element puts in a packet's place takes its place in the order of arrival, too.
+  private func restoreSequences() {
+    for index in unsafe 0..<burst.pointee.count {
+      if let mbuf = unsafe burst.pointee.slots[index] { unsafe mbuf.pointee.sequence = sequences[index] }
+    }
   }
 
   private mutating func noteRequests(_ node: UnsafeMutablePointer<Plan.Node>) {
@@ -236,23 +272,34 @@ struct Engine: ~Copyable {
     }
     guard count > 0 else { return }
     let first = unsafe codes[0]
-    if unsafe nfv_all_equal(codes, UInt32(count)), first < VerdictCode.taken {
-      guard unsafe Int(first) < node.pointee.outputCount else {
-        unsafe dropAll(node, slots, count)
-        return
-      }
-      unsafe node.pointee.outputs[Int(first)].pointee.append(slots, count)
+    if unsafe first < node.pointee.outputCount && nfv_all_equal(codes, UInt32(count)) {
+      unsafe passBlock(to: node.pointee.outputs[Int(first)])
       unsafe node.pointee.counters.add(CounterWords.outputs + Int(first), UInt64(count))
+      return
+    }
+    if let target = unsafe node.pointee.soleTarget,
+      unsafe nfv_all_below(codes, UInt32(count), UInt16(node.pointee.outputCount))
+    {
+      unsafe passBlock(to: target)
+      let words = unsafe node.pointee.counters.words + CounterWords.outputs
+      for index in 0..<count { unsafe nfv_increment(words + Int(codes[index])) }
       return
     }
     for index in 0..<count { unsafe deliver(node, slots[index], codes[index]) }
   }
 
-  private mutating func dropAll(
-    _ node: UnsafeMutablePointer<Plan.Node>, _ slots: UnsafeMutablePointer<PacketSlot>, _ count: Int
-  ) {
-    unsafe freed.append(slots, count)
-    unsafe node.pointee.counters.add(CounterWords.drops + Int(DropReason.malformed.code), UInt64(count))
+  /// Moves the burst to an input: when it is all there is, by exchanging the places that packets wait in.
+  private mutating func passBlock(to target: UnsafeMutablePointer<PacketVector>) {
+    let count = unsafe burst.pointee.count
+    if unsafe count == current.pointee.count {
+      if unsafe target.pointee.count == 0 {
+        unsafe swap(&current.pointee, &target.pointee)
+      } else {
+        unsafe target.pointee.append(burst.pointee.slots, count, bytes: current.pointee.bytesIfMeasured)
+      }
+    } else {
+      unsafe target.pointee.append(burst.pointee.slots, count)
+    }
   }
 
   @inline(__always)
@@ -292,32 +339,33 @@ struct Engine: ~Copyable {
   private mutating func transmit(_ index: Int) {
     let node = unsafe nodes + index
     let counters = unsafe node.pointee.counters
-    let total = unsafe current.count
-    var bytes: UInt64 = 0
+    let total = unsafe current.pointee.count
+    var bytes = unsafe current.pointee.measure()
     var sent = 0
     let queue = unsafe queues[index].unsafelyUnwrapped
     while sent < total {
       let taken = unsafe queue.transmit(
-        current.slots + sent, count: min(total - sent, batchSize), now: context.now, bytes: &bytes)
+        current.pointee.slots + sent, count: min(total - sent, batchSize), now: context.now)
       if taken == 0 { break }
       sent += taken
     }
+    if sent < total { bytes &-= unsafe nfv_total_length(current.pointee.slots + sent, UInt32(total - sent)) }
     unsafe counters.add(CounterWords.packetsIn, UInt64(total))
     unsafe counters.add(CounterWords.bytesIn, bytes)
     unsafe counters.add(CounterWords.runs, 1)
     let lost = queue.takeLost()
     if lost > 0 { unsafe counters.add(CounterWords.drops + Int(DropReason.portBusy.code), UInt64(lost)) }
     if sent < total {
-      unsafe freed.append(current.slots + sent, total - sent)
+      unsafe freed.append(current.pointee.slots + sent, total - sent)
       unsafe counters.add(CounterWords.drops + Int(DropReason.portBusy.code), UInt64(total - sent))
     }
   }
 
   private mutating func discard(_ node: UnsafeMutablePointer<Plan.Node>) {
-    let total = unsafe current.count
+    let total = unsafe current.pointee.count
     unsafe node.pointee.counters.add(CounterWords.packetsIn, UInt64(total))
     unsafe node.pointee.counters.add(CounterWords.drops + Int(DropReason.discarded.code), UInt64(total))
-    unsafe freed.append(current.slots, total)
+    unsafe freed.append(current.pointee.slots, total)
   }
 
   private mutating func dropPending(_ reason: DropReason) {

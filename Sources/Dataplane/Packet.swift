@@ -53,7 +53,7 @@ public struct Packet: ~Copyable {
   }
 
   @inlinable
-  var start: UnsafeMutableRawPointer { unsafe mbuf.pointee.buffer + Int(mbuf.pointee.data_offset) }
+  var start: UnsafeMutableRawPointer { unsafe nfv_mbuf_data(mbuf) }
 
   /// The bytes of the first segment.
   @inlinable
@@ -97,23 +97,23 @@ public struct Packet: ~Copyable {
   public mutating func makeWritable() -> Bool {
     let shared: UInt64 = 1 << 61 | 1 << 62
     if unsafe mbuf.pointee.reference_count == 1 && mbuf.pointee.offload_flags & shared == 0 { return true }
-    return copyShared()
+    guard let copy = unsafe Self.copyShared(mbuf) else { return false }
+    unsafe mbuf = copy
+    return true
   }
 
-  @usableFromInline
-  mutating func copyShared() -> Bool {
-    unsafe withUnsafeMutablePointer(to: &mbuf) { pointer in
-      let old = unsafe pointer.pointee
-      var mbuf: UnsafeMutablePointer<nfv_mbuf>? = unsafe old
-      let before = unsafe old.pointee.data_length
-      let done = unsafe nfv_make_writable(
-        &mbuf, min(UInt32(before), Self.headerReach), OpaquePointer(old.pointee.pool))
-      guard let new = unsafe mbuf else { return false }
-      unsafe pointer.pointee = new
-      // A fresh buffer may hold less than one whose headroom was used up: headers may have moved to the next.
-      if unsafe new.pointee.data_length < before { unsafe new.pointee.parsed = 0 }
-      return done
-    }
+  /// What holds the packet afterwards; nil, with the packet unharmed, when no buffer is left. It is given and returned
+  /// by value so that a packet need not stand in memory where it is lent.
+  @unsafe @usableFromInline
+  static func copyShared(_ old: UnsafeMutablePointer<nfv_mbuf>) -> UnsafeMutablePointer<nfv_mbuf>? {
+    var mbuf: UnsafeMutablePointer<nfv_mbuf>? = unsafe old
+    let before = unsafe old.pointee.data_length
+    guard unsafe nfv_make_writable(&mbuf, min(UInt32(before), headerReach), OpaquePointer(old.pointee.pool)),
+      let new = unsafe mbuf
+    else { return nil }
+    // A fresh buffer may hold less than one whose headroom was used up: headers may have moved to the next.
+    if unsafe new.pointee.data_length < before { unsafe new.pointee.parsed = 0 }
+    return unsafe new
   }
 
   /// A second packet that shares this one's bytes; nil when the pool has no buffer left.
@@ -136,6 +136,7 @@ public struct Packet: ~Copyable {
     unsafe mbuf.pointee.data_offset -= UInt16(count)
     unsafe mbuf.pointee.data_length += UInt16(count)
     unsafe mbuf.pointee.packet_length += UInt32(count)
+    nfv_length_changed()
     unsafe start.copyMemory(from: old, byteCount: offset)
     forgetHeaders()
     return true
@@ -150,6 +151,7 @@ public struct Packet: ~Copyable {
     unsafe mbuf.pointee.data_offset += UInt16(count)
     unsafe mbuf.pointee.data_length -= UInt16(count)
     unsafe mbuf.pointee.packet_length -= UInt32(count)
+    nfv_length_changed()
     unsafe start.copyMemory(from: old, byteCount: offset)
     followRemoval(of: count, at: offset)
     return true

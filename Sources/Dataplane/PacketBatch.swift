@@ -14,6 +14,8 @@ struct Burst {
   @usableFromInline var count = 0
   @usableFromInline let codes: UnsafeMutablePointer<UInt16>
   @usableFromInline var input: UInt8 = 0
+  /// Whether an element put another packet in the place of one that it was lent.
+  @usableFromInline var isExchanged = false
   var emissions: UnsafeMutablePointer<Emission>
   var emissionCount = 0
   var emissionCapacity: Int
@@ -61,6 +63,15 @@ public struct PacketBatch<E: Element & ~Copyable>: ~Copyable {
   @inlinable
   public var input: E.Input { E.Input(rawValue: unsafe burst.pointee.input) ?? E.Input.allCases.first! }
 
+  /// Copy on write, or an element, may have put another packet in the place of the one that was lent.
+  @unsafe @inlinable @inline(__always)
+  func takeBack(_ packet: consuming Packet, at index: Int, lent: UnsafeMutablePointer<nfv_mbuf>) {
+    let mbuf = unsafe packet.release()
+    if unsafe mbuf == lent { return }
+    unsafe burst.pointee.slots[index] = mbuf
+    unsafe burst.pointee.isExchanged = true
+  }
+
   /// Lends each packet in turn and carries out what `judge` says of it.
   @inlinable
   public mutating func forEach(_ judge: (inout Packet) -> Verdict<E.Output>) {
@@ -71,7 +82,7 @@ public struct PacketBatch<E: Element & ~Copyable>: ~Copyable {
       guard let mbuf = unsafe slots[index] else { continue }
       var packet = unsafe Packet(owning: mbuf)
       unsafe codes[index] = judge(&packet).code
-      unsafe slots[index] = packet.release()
+      unsafe takeBack(packet, at: index, lent: mbuf)
     }
   }
 
@@ -85,7 +96,7 @@ public struct PacketBatch<E: Element & ~Copyable>: ~Copyable {
       guard let mbuf = unsafe slots[index] else { continue }
       var packet = unsafe Packet(owning: mbuf)
       unsafe codes[index] = judge(index, &packet).code
-      unsafe slots[index] = packet.release()
+      unsafe takeBack(packet, at: index, lent: mbuf)
     }
   }
 
@@ -98,8 +109,17 @@ public struct PacketBatch<E: Element & ~Copyable>: ~Copyable {
       guard let mbuf = unsafe slots[index] else { continue }
       let packet = unsafe Packet(owning: mbuf)
       look(index, packet)
-      unsafe slots[index] = packet.release()
+      _ = unsafe packet.release()
     }
+  }
+
+  /// Judges each packet by its position alone, for elements that looked everything up beforehand.
+  @inlinable @inline(__always)
+  public mutating func judgeEach(_ judge: (Int) -> Verdict<E.Output>) {
+    let count = unsafe burst.pointee.count
+    let slots = unsafe burst.pointee.slots
+    let codes = unsafe burst.pointee.codes
+    for index in 0..<count where unsafe slots[index] != nil { unsafe codes[index] = judge(index).code }
   }
 
   /// Lends each packet in turn together with a way to emit others. What is emitted leaves ahead of the packet at hand.
@@ -114,7 +134,7 @@ public struct PacketBatch<E: Element & ~Copyable>: ~Copyable {
       var packet = unsafe Packet(owning: mbuf)
       unsafe emitter.standAt(index, packet.mbuf)
       unsafe codes[index] = judge(&packet, &emitter).code
-      unsafe slots[index] = packet.release()
+      unsafe takeBack(packet, at: index, lent: mbuf)
     }
   }
 

@@ -157,7 +157,7 @@ extension Packet {
   public var ipv4: IPv4Header<ReadOnly>? {
     @_lifetime(borrow self)
     get {
-      guard facts & Facts.ipv4 != 0 else { return nil }
+      guard factsInLine & Facts.ipv4 != 0 else { return nil }
       let header = unsafe IPv4Header<ReadOnly>(unchecked: headerBytes(at: networkOffset))
       return unsafe _overrideLifetime(header, borrowing: self)
     }

@@ -9,6 +9,9 @@ struct PacketVector {
   @usableFromInline var slots: UnsafeMutablePointer<PacketSlot>
   @usableFromInline var count = 0
   var capacity: Int
+  /// What all packets are long together, as long as `isMeasured`: adding it up again costs a look at each.
+  private var bytes: UInt64 = 0
+  private var isMeasured = true
 
   init(capacity: Int) {
     unsafe slots = .allocate(capacity: capacity)
@@ -30,29 +33,63 @@ struct PacketVector {
     unsafe capacity = larger
   }
 
+  @inline(__always)
   mutating func append(_ slot: PacketSlot) {
     if unsafe count == capacity { unsafe grow(to: count + 1) }
     unsafe slots[count] = slot
     unsafe count &+= 1
+    unsafe isMeasured = false
   }
 
-  mutating func append(_ from: UnsafeMutablePointer<PacketSlot>, _ more: Int) {
+  /// - Parameter bytes: What they are long together; nil when nobody knows.
+  mutating func append(_ from: UnsafeMutablePointer<PacketSlot>, _ more: Int, bytes: UInt64? = nil) {
     unsafe reserve(more)
     unsafe (slots + count).update(from: from, count: more)
-    unsafe count &+= more
+    unsafe noteAppended(more, bytes: bytes)
   }
+
+  /// Counts packets that were put behind the others, into room that was reserved.
+  mutating func noteAppended(_ more: Int, bytes: UInt64?) {
+    unsafe count &+= more
+    if let bytes, unsafe isMeasured { unsafe self.bytes &+= bytes } else { unsafe isMeasured = false }
+  }
+
+  /// What all packets are long together.
+  mutating func measure() -> UInt64 {
+    if unsafe !isMeasured {
+      unsafe bytes = nfv_total_length(slots, UInt32(count))
+      unsafe isMeasured = true
+    }
+    return unsafe bytes
+  }
+
+  /// What all packets are long together, when that is known.
+  var bytesIfMeasured: UInt64? { unsafe isMeasured ? bytes : nil }
+
+  /// Forgets the packets, which belong to somebody else now.
+  mutating func clear() {
+    unsafe count = 0
+    unsafe bytes = 0
+    unsafe isMeasured = true
+  }
+
+  /// Forgets what the packets are long: they may have been changed.
+  mutating func forgetLengths() { unsafe isMeasured = false }
 
   /// Takes the oldest packets out; they belong to the caller.
   mutating func removeFirst(_ taken: Int) {
+    guard taken > 0 else { return }
+    if unsafe taken == count { return unsafe clear() }
+    unsafe isMeasured = false
     unsafe count -= taken
-    if unsafe count > 0 && taken > 0 { unsafe slots.update(from: slots + taken, count: count) }
+    unsafe slots.update(from: slots + taken, count: count)
   }
 
   /// Frees all packets.
   mutating func free() {
     if unsafe count > 0 {
       unsafe nfv_free(slots, UInt32(count))
-      unsafe count = 0
+      unsafe clear()
     }
   }
 

@@ -28,6 +28,10 @@ public final class Plan {
     let outputs: UnsafeMutablePointer<UnsafeMutablePointer<PacketVector>>
     let outputCount: Int
     let counters: CounterWords
+    /// Where all outputs lead, when that is one input.
+    var soleTarget: UnsafeMutablePointer<PacketVector>?
+    /// Whether an output leads to an input of the node itself.
+    var feedsItself = false
     var wake = Instant.never
   }
 
@@ -130,6 +134,10 @@ public final class Plan {
     let vector = unsafe vectors[nodes[target.index].firstInput + input]
     unsafe nodes[from.index].outputs[output] = vector
     connected[from.index][output] = (target.index, input)
+    let outputs = unsafe connected[from.index].indices.lazy.map { unsafe self.nodes[from.index].outputs[$0] }
+    let isSole = unsafe !connected[from.index].contains { $0 == nil } && outputs.allSatisfy { unsafe $0 == vector }
+    unsafe nodes[from.index].soleTarget = isSole ? vector : nil
+    if target == from { unsafe nodes[from.index].feedsItself = true }
   }
 
   /// Where an output leads: the target's place in `names`, and its input.

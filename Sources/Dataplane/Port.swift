@@ -5,9 +5,9 @@ public protocol PortQueue: AnyObject {
   /// Puts up to `limit` packets at `slots` and returns how many, adding their lengths to `bytes`. Never waits. A queue
   /// whose packets carry a time gives those of one instant at a time.
   @unsafe func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, now: Instant, bytes: inout UInt64) -> Int
-  /// Takes packets from the front and returns how many, adding their lengths to `bytes`; the others stay the caller's.
+  /// Takes packets from the front and returns how many; the others stay the caller's.
   /// Never waits.
-  @unsafe func transmit(_ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant, bytes: inout UInt64) -> Int
+  @unsafe func transmit(_ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant) -> Int
   /// How many packets that were taken since the last call could not be sent after all; they count as dropped.
   func takeLost() -> Int
   /// A descriptor that becomes readable when packets arrive, for an idle worker to sleep on.

@@ -1,9 +1,10 @@
+import Synchronization
 public import Wire
 
-/// Longest-prefix match over IPv4 and IPv6 prefixes, immutable once built.
+/// Longest-prefix match over IPv4 and IPv6 prefixes, which can change while packets are looked up.
 ///
-/// IPv4 addresses are looked up in steps of 16, 8 and 8 bits, so in one to three loads; IPv6 in 16 and then 8 bits at a
-/// time, as far as prefixes go. Every step's entry holds a value, or the number of the next step's 256 entries.
+/// Most IPv4 addresses take one load, as in DIR-24-8; see `PrefixTrie`. Memory grows with the routes: 64 MB and little
+/// more for each version once there are many.
 ///
 /// It cannot be copied, so that readers of a shared one count no references, which other workers would feel.
 public struct RoutingTable: ~Copyable, Sendable {
@@ -21,124 +22,263 @@ public struct RoutingTable: ~Copyable, Sendable {
     }
   }
 
-  /// Values are below this.
-  public static let valueLimit: UInt32 = 0x7FFF_FFFF
+  /// One step from a set of routes to another.
+  public enum Change: Hashable, Sendable {
+    /// A route comes, or takes the place of the one to the same prefix.
+    case add(Route)
+    /// The route to a prefix goes, if there is one.
+    case remove(IPPrefix)
+  }
 
-  @usableFromInline let v4: SteppedTrie
-  @usableFromInline let v6: SteppedTrie
-  /// How many prefixes there are.
-  public let count: Int
+  /// Values are below this.
+  public static let valueLimit: UInt32 = 0xFF_FFFF
+
+  /// What stands for "no prefix contains the address" among the values of a burst.
+  @inlinable public static var none: UInt32 { .max }
+
+  /// How many addresses are looked up side by side; more are taken in turn.
+  @usableFromInline static var burst: Int { 256 }
+
+  /// From this number of routes on, the first step is likely to be memory for the most part anyway.
+  private static var many: Int { 8192 }
+  /// How many unlinked blocks and leaves may wait for readers.
+  private static var patience: Int { 1024 }
+
+  /// What only the writer needs.
+  private struct Writer {
+    var v4: PrefixMap<IPv4Record>
+    var v6: PrefixMap<IPv6Record>
+    var v4Pools = PrefixTrie.Pools()
+    var v6Pools = PrefixTrie.Pools()
+  }
+
+  /// The writer's side, behind a reference: those who read a table need not know how it is laid out.
+  private final class Writing: Sendable {
+    let state: Mutex<Writer>
+    init(_ writer: consuming sending Writer) { state = Mutex(writer) }
+  }
+
+  @usableFromInline let v4: PrefixTrie
+  @usableFromInline let v6: PrefixTrie
+  private let writing: Writing
 
   /// Builds a table. Of two routes to the same prefix the later one counts.
   public init(_ routes: [Route]) {
-    var v4: [(bits: IPv6Address, length: Int, value: UInt32)] = []
-    var v6: [(bits: IPv6Address, length: Int, value: UInt32)] = []
+    let v6Count = routes.count { if case .v6 = $0.prefix { true } else { false } }
+    var writer = Writer(v4: PrefixMap(capacity: routes.count - v6Count), v6: PrefixMap(capacity: v6Count))
+    let v4 = PrefixTrie()
+    let v6 = PrefixTrie()
+    if routes.count - v6Count >= Self.many { v4.expectMany() }
+    if v6Count >= Self.many { v6.expectMany() }
     for route in routes {
-      switch route.prefix {
-      case .v4(let prefix):
-        let bits = IPv6Address(high: UInt64(prefix.address.rawValue) << 32, low: 0)
-        v4.append((bits, Int(prefix.length), route.value))
-      case .v6(let prefix): v6.append((prefix.address, Int(prefix.length), route.value))
+      Self.add(route, v4, v6, &writer)
+      // Nobody reads yet.
+      if writer.v4Pools.retiredCount + writer.v6Pools.retiredCount > Self.patience {
+        writer.v4Pools.recycle()
+        writer.v6Pools.recycle()
       }
     }
-    self.v4 = SteppedTrie(v4)
-    self.v6 = SteppedTrie(v6)
-    count = routes.count
+    writer.v4Pools.recycle()
+    writer.v6Pools.recycle()
+    self.v4 = v4
+    self.v6 = v6
+    writing = Writing(writer)
+  }
+
+  // MARK: Reading
+
+  /// How many prefixes there are.
+  public var count: Int { writing.state.withLock { $0.v4.count + $0.v6.count } }
+
+  /// The value of the route to exactly this prefix.
+  public func value(of prefix: IPPrefix) -> UInt32? {
+    writing.state.withLock { writer in
+      switch prefix {
+      case .v4(let prefix): writer.v4.value(prefix.bits, length: Int(prefix.length))
+      case .v6(let prefix): writer.v6.value(prefix.address, length: Int(prefix.length))
+      }
+    }
   }
 
   /// What the longest prefix that contains an address leads to.
   @inlinable
   public func lookup(_ address: IPv4Address) -> UInt32? {
-    let bits = Int(address.rawValue)
-    var entry = v4.first(bits >> 16)
-    if entry & SteppedTrie.more != 0 {
-      entry = v4.next(entry, bits >> 8 & 0xFF)
-      if entry & SteppedTrie.more != 0 { entry = v4.next(entry, bits & 0xFF) }
-    }
-    return entry == 0 ? nil : entry &- 1
+    let value = v4.lookup(UInt64(address.rawValue) << 32, 0)
+    return value == Self.none ? nil : value
   }
 
   /// What the longest prefix that contains an address leads to.
   @inlinable
   public func lookup(_ address: IPv6Address) -> UInt32? {
-    var entry = v6.first(Int(address.high >> 48))
-    var depth = 16
-    while entry & SteppedTrie.more != 0 {
-      let word = depth < 64 ? address.high : address.low
-      entry = v6.next(entry, Int(truncatingIfNeeded: word >> UInt64(56 - depth & 63)) & 0xFF)
-      depth &+= 8
+    let value = v6.lookup(address.high, address.low)
+    return value == Self.none ? nil : value
+  }
+
+  /// Looks up many addresses at a time, whose loads then overlap.
+  /// - Parameter values: Takes what each address leads to, or `none`; at least as many as there are addresses.
+  @inlinable
+  public func lookup(_ addresses: Span<IPv4Address>, into values: inout MutableSpan<UInt32>) {
+    precondition(values.count >= addresses.count, "there is no room for all values")
+    var waiting = InlineArray<256, UInt8>(repeating: 0)
+    var start = 0
+    while start < addresses.count {
+      let end = min(start &+ Self.burst, addresses.count)
+      var waitingCount = 0
+      for index in start..<end {
+        let high = UInt64(unsafe addresses[unchecked: index].rawValue) << 32
+        let entry = v4.firstEntry(high)
+        if entry & PrefixTrie.more == 0 {
+          unsafe values[unchecked: index] = v4.value(of: entry, high)
+        } else {
+          v4.prefetch(PrefixTrie.target(entry, PrefixTrie.byte(high, 0, 24)))
+          unsafe values[unchecked: index] = entry
+          unsafe waiting[unchecked: waitingCount] = UInt8(truncatingIfNeeded: index &- start)
+          waitingCount &+= 1
+        }
+      }
+      for position in 0..<waitingCount {
+        let index = start &+ Int(unsafe waiting[unchecked: position])
+        let high = UInt64(unsafe addresses[unchecked: index].rawValue) << 32
+        var entry = unsafe values[unchecked: index]
+        if PrefixTrie.isLeaf(entry) != 0 {
+          entry = v4.resolve(entry & PrefixTrie.placeMask, high, 0)
+        } else {
+          entry = v4.entry(at: PrefixTrie.target(entry, PrefixTrie.byte(high, 0, 24)))
+        }
+        unsafe values[unchecked: index] = v4.value(of: entry, high)
+      }
+      start = end
     }
-    return entry == 0 ? nil : entry &- 1
+  }
+
+  /// Looks up many addresses at a time, one step of the trie after the other, so that their loads overlap.
+  /// - Parameter values: Takes what each address leads to, or `none`; at least as many as there are addresses.
+  @inlinable
+  public func lookup(_ addresses: Span<IPv6Address>, into values: inout MutableSpan<UInt32>) {
+    precondition(values.count >= addresses.count, "there is no room for all values")
+    var atBlocks = InlineArray<256, UInt8>(repeating: 0)
+    var atLeaves = InlineArray<256, UInt8>(repeating: 0)
+    var start = 0
+    while start < addresses.count {
+      let end = min(start &+ Self.burst, addresses.count)
+      var blockCount = 0
+      var leafCount = 0
+      for index in start..<end {
+        let high = unsafe addresses[unchecked: index].high
+        let entry = v6.firstEntry(high)
+        let leads = 0 &- (entry >> 31)
+        let target = PrefixTrie.target(entry, PrefixTrie.byte(high, 0, 24))
+        v6.prefetch(target & leads)
+        unsafe values[unchecked: index] = target & leads | entry & ~leads
+        let offset = UInt8(truncatingIfNeeded: index &- start)
+        unsafe atBlocks[unchecked: blockCount] = offset
+        blockCount &+= PrefixTrie.isBlock(entry)
+        unsafe atLeaves[unchecked: leafCount] = offset
+        leafCount &+= PrefixTrie.isLeaf(entry)
+      }
+      var depth = 32
+      while blockCount > 0 {
+        var next = 0
+        for position in 0..<blockCount {
+          let offset = unsafe atBlocks[unchecked: position]
+          let index = start &+ Int(offset)
+          let address = unsafe addresses[unchecked: index]
+          let entry = v6.entry(at: unsafe values[unchecked: index])
+          let leads = 0 &- (entry >> 31)
+          let target = PrefixTrie.target(entry, PrefixTrie.byte(address.high, address.low, depth))
+          v6.prefetch(target & leads)
+          unsafe values[unchecked: index] = target & leads | entry & ~leads
+          unsafe atBlocks[unchecked: next] = offset
+          next &+= PrefixTrie.isBlock(entry)
+          unsafe atLeaves[unchecked: leafCount] = offset
+          leafCount &+= PrefixTrie.isLeaf(entry)
+        }
+        blockCount = next
+        depth &+= 8
+      }
+      for position in 0..<leafCount {
+        let index = start &+ Int(unsafe atLeaves[unchecked: position])
+        let address = unsafe addresses[unchecked: index]
+        let entry = v6.resolve(unsafe values[unchecked: index], address.high, address.low)
+        unsafe values[unchecked: index] = entry
+      }
+      for index in start..<end {
+        let high = unsafe addresses[unchecked: index].high
+        unsafe values[unchecked: index] = v6.value(of: values[unchecked: index], high)
+      }
+      start = end
+    }
+  }
+
+  /// How many bytes of memory a table takes.
+  public struct Memory: Hashable, Sendable {
+    /// What the first steps of both versions take at most; pages that no prefix has touched are not there.
+    public var firstSteps: Int
+    /// What the further steps take.
+    public var linked: Int
+    /// What is kept to be able to change the routes.
+    public var records: Int
+  }
+
+  /// How many bytes of memory the table takes.
+  public var memory: Memory {
+    writing.state.withLock { writer in
+      Memory(
+        firstSteps: PrefixTrie.firstByteCount * 2, linked: writer.v4Pools.byteCount + writer.v6Pools.byteCount,
+        records: writer.v4.byteCount + writer.v6.byteCount)
+    }
+  }
+
+  // MARK: Changing
+
+  /// Changes routes one by one while others look addresses up: they find what held before or after each change.
+  ///
+  /// A change of a prefix of 24 bits or more takes well under a microsecond or two; shorter ones as long as it takes to
+  /// rewrite what they cover.
+  /// - Parameter waitForReaders: Returns when every reader has been outside the table once since the call, as
+  ///   `ReaderDomain.synchronize()` does. It is called now and then, before memory that readers may be at is used again.
+  public func apply(_ changes: some Sequence<Change>, waitForReaders: () -> Void) {
+    writing.state.withLock { writer in
+      for change in changes {
+        switch change {
+        case .add(let route): Self.add(route, v4, v6, &writer)
+        case .remove(.v4(let prefix)):
+          let length = Int(prefix.length)
+          guard writer.v4.remove(prefix.bits, length: length) else { continue }
+          let cover = writer.v4.cover(of: prefix.bits, lengths: PrefixTrie.covers(of: length))
+          v4.remove(prefix.bits, length: length, cover: cover, &writer.v4Pools)
+        case .remove(.v6(let prefix)):
+          let length = Int(prefix.length)
+          guard writer.v6.remove(prefix.address, length: length) else { continue }
+          let cover = writer.v6.cover(of: prefix.address, lengths: PrefixTrie.covers(of: length))
+          v6.remove(prefix.address, length: length, cover: cover, &writer.v6Pools)
+        }
+        guard writer.v4Pools.retiredCount + writer.v6Pools.retiredCount > Self.patience else { continue }
+        waitForReaders()
+        writer.v4Pools.recycle()
+        writer.v6Pools.recycle()
+      }
+    }
+  }
+
+  private static func add(
+    _ route: Route, _ v4: borrowing PrefixTrie, _ v6: borrowing PrefixTrie, _ writer: inout Writer
+  ) {
+    precondition(route.value < valueLimit, "the value of a route is too large")
+    switch route.prefix {
+    case .v4(let prefix):
+      writer.v4.insert(prefix.bits, length: Int(prefix.length), value: route.value)
+      if writer.v4.count == many { v4.expectMany() }
+      v4.add(prefix.bits, length: Int(prefix.length), value: route.value, &writer.v4Pools)
+    case .v6(let prefix):
+      writer.v6.insert(prefix.address, length: Int(prefix.length), value: route.value)
+      if writer.v6.count == many { v6.expectMany() }
+      v6.add(prefix.address, length: Int(prefix.length), value: route.value, &writer.v6Pools)
+    }
   }
 }
 
-/// A trie whose first step takes 16 bits and all others 8.
-@safe @usableFromInline
-struct SteppedTrie: ~Copyable, @unchecked Sendable {
-  /// Set in an entry that leads to a further step; without it an entry is a value plus one, or 0 for none.
-  @usableFromInline static var more: UInt32 { 0x8000_0000 }
-
-  @usableFromInline let entries: UnsafeMutablePointer<UInt32>
-  @usableFromInline let stepCount: Int
-
-  deinit { unsafe entries.deallocate() }
-
-  /// The entry of the first step for an address's highest 16 bits.
-  @inlinable
-  func first(_ bits: Int) -> UInt32 { unsafe entries[bits & 0xFFFF] }
-
-  /// The entry of the step that `entry` leads to, for the next 8 bits. Only the table itself makes entries; the check
-  /// is there so that a mistake in it would not go unnoticed.
-  @inlinable
-  func next(_ entry: UInt32, _ bits: Int) -> UInt32 {
-    let step = Int(entry & ~Self.more)
-    precondition(step < stepCount, "a routing table leads beyond its end")
-    return unsafe entries[65_536 &+ step << 8 | bits & 0xFF]
-  }
-
-  /// - Parameter prefixes: Bits aligned to the highest.
-  init(_ prefixes: [(bits: IPv6Address, length: Int, value: UInt32)]) {
-    var root = [UInt32](repeating: 0, count: 65_536)
-    var steps: [UInt32] = []
-    // Shorter prefixes first: longer ones then overwrite what they cover. The sort must keep the order of equals.
-    let ordered = prefixes.enumerated().sorted { ($0.element.length, $0.offset) < ($1.element.length, $1.offset) }
-    for (_, prefix) in ordered {
-      let entry = min(prefix.value, RoutingTable.valueLimit - 1) + 1
-      let first = Int(prefix.bits.high >> 48)
-      if prefix.length <= 16 {
-        let span = 1 << (16 - prefix.length)
-        for slot in first..<first + span { root[slot] = entry }
-        continue
-      }
-      var step = Self.descend(&root[first], &steps)
-      var depth = 16
-      while prefix.length > depth + 8 {
-        let slot = step << 8 | Self.byte(prefix.bits, depth)
-        var next = steps[slot]
-        step = Self.descend(&next, &steps)
-        steps[slot] = next
-        depth += 8
-      }
-      let start = step << 8 | Self.byte(prefix.bits, depth)
-      for slot in start..<start + 1 << (depth + 8 - prefix.length) { steps[slot] = entry }
-    }
-    stepCount = steps.count >> 8
-    unsafe entries = .allocate(capacity: root.count + steps.count)
-    for (index, entry) in root.enumerated() { unsafe (entries + index).initialize(to: entry) }
-    for (index, entry) in steps.enumerated() { unsafe (entries + root.count + index).initialize(to: entry) }
-  }
-
-  /// The step that an entry leads to, made if there is none and filled with the entry's value.
-  private static func descend(_ entry: inout UInt32, _ steps: inout [UInt32]) -> Int {
-    if entry & more != 0 { return Int(entry & ~more) }
-    let step = steps.count >> 8
-    steps += [UInt32](repeating: entry, count: 256)
-    entry = more | UInt32(step)
-    return step
-  }
-
-  private static func byte(_ bits: IPv6Address, _ depth: Int) -> Int {
-    let word = depth < 64 ? bits.high : bits.low
-    return Int(truncatingIfNeeded: word >> UInt64(56 - depth & 63)) & 0xFF
-  }
+extension IPv4Prefix {
+  /// The address in the highest bits of an IPv6 address's width.
+  fileprivate var bits: IPv6Address { IPv6Address(high: UInt64(address.rawValue) << 32, low: 0) }
 }

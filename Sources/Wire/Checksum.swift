@@ -35,6 +35,18 @@ public enum Checksum {
     return UInt32(UInt16(bigEndian: fold(UInt32(truncatingIfNeeded: total))))
   }
 
+  /// Whether the first 20 bytes, a checksum among them, say that nothing was damaged.
+  @inlinable @inline(__always)
+  static func isValidOver20(_ bytes: HeaderBytes) -> Bool {
+    // Neither byte order nor the width of the words added matters to the sum (RFC 1071, 2B and 2C). A number plus
+    // itself with its halves exchanged has the sum of the halves, carry included, in its upper half.
+    let (two, carry) = bytes.native64(0).addingReportingOverflow(bytes.native64(8))
+    let (three, carryAgain) = two.addingReportingOverflow(UInt64(bytes.native32(16)) &+ (carry ? 1 : 0))
+    let whole = three &+ (carryAgain ? 1 : 0)
+    let half = UInt32(truncatingIfNeeded: (whole &+ (whole << 32 | whole >> 32)) >> 32)
+    return (half &+ (half << 16 | half >> 16)) >> 16 == 0xFFFF
+  }
+
   /// Adds the carries of a sum in, until it fits 16 bits.
   @inlinable
   public static func fold(_ sum: UInt32) -> UInt16 {

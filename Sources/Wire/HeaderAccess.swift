@@ -35,6 +35,14 @@ public struct HeaderBytes: ~Escapable {
     unsafe UInt64(bigEndian: base.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
   }
 
+  /// In the machine's byte order.
+  @inlinable
+  func native32(_ offset: Int) -> UInt32 { unsafe base.loadUnaligned(fromByteOffset: offset, as: UInt32.self) }
+
+  /// In the machine's byte order.
+  @inlinable
+  func native64(_ offset: Int) -> UInt64 { unsafe base.loadUnaligned(fromByteOffset: offset, as: UInt64.self) }
+
   @inlinable
   func mac(_ offset: Int) -> MACAddress {
     MACAddress(rawValue: UInt64(word16(offset)) << 32 | UInt64(word32(offset + 2)))
@@ -54,6 +62,23 @@ public struct HeaderBytes: ~Escapable {
   @inlinable
   func set(_ offset: Int, word32: UInt32) {
     unsafe base.storeBytes(of: word32.bigEndian, toByteOffset: offset, as: UInt32.self)
+  }
+
+  @inlinable
+  func set(_ offset: Int, word64: UInt64) {
+    unsafe base.storeBytes(of: word64.bigEndian, toByteOffset: offset, as: UInt64.self)
+  }
+
+  /// Exchanges the first six bytes and the six behind them; there are two more at least. Two loads and two stores, with
+  /// a constant for a mask, are the fewest instructions.
+  @inlinable
+  func swapSixes() {
+    let six: UInt64 = 0x0000_FFFF_FFFF_FFFF
+    let first = UInt64(littleEndian: native64(0))
+    let second = UInt64(littleEndian: native64(6))
+    unsafe base.storeBytes(of: second.littleEndian, as: UInt64.self)
+    let rest = first & six | second & ~six
+    unsafe base.storeBytes(of: rest.littleEndian, toByteOffset: 6, as: UInt64.self)
   }
 
   @inlinable

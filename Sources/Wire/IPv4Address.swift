@@ -21,15 +21,28 @@ public struct IPv4Address: RawRepresentable, Hashable, Sendable, Comparable, Los
     self.init(utf8: text.utf8)
   }
 
+  // Route tables have a million of these: one pass, and no parts.
   init?(utf8 text: some Collection<UInt8>) {
-    let parts = text.split(separator: 0x2E, maxSplits: 4, omittingEmptySubsequences: false)
-    guard parts.count == 4 else { return nil }
     var value: UInt32 = 0
-    for part in parts {
-      guard let octet = ASCII.decimal(part, as: UInt8.self) else { return nil }
-      value = value << 8 | UInt32(octet)
+    var octet: UInt32 = 0
+    var digits = 0
+    var dots = 0
+    for byte in text {
+      if byte == 0x2E {
+        guard digits > 0, dots < 3 else { return nil }
+        value = value << 8 | octet
+        octet = 0
+        digits = 0
+        dots += 1
+      } else {
+        guard let digit = ASCII.decimalDigit(byte), digits == 0 || octet > 0 else { return nil }
+        octet = octet * 10 + UInt32(digit)
+        guard octet <= 255 else { return nil }
+        digits += 1
+      }
     }
-    rawValue = value
+    guard digits > 0, dots == 3 else { return nil }
+    rawValue = value << 8 | octet
   }
 
   /// 0.0.0.0.

@@ -30,7 +30,10 @@ public struct IPv6Address: Hashable, Sendable, Comparable, LosslessStringConvert
 
   /// Reads every form of RFC 4291 section 2.2, the one with an IPv4 address at the end included. Zones are refused.
   public init?(_ text: some StringProtocol) {
-    let bytes = Array(text.utf8)
+    self.init(utf8: Array(text.utf8))
+  }
+
+  init?(utf8 bytes: [UInt8]) {
     guard bytes.count >= 2, bytes.count <= 45 else { return nil }
     var groups: [UInt16] = []
     var gap: Int?

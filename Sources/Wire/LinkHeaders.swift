@@ -34,9 +34,14 @@ extension EthernetHeader where Access == ReadWrite {
   /// Exchanges source and destination.
   @inlinable
   public func swapAddresses() {
-    let destination = destination
-    setDestination(source)
-    setSource(destination)
+    bytes.swapSixes()
+  }
+
+  /// Sets both addresses.
+  @inlinable
+  public func setAddresses(destination: MACAddress, source: MACAddress) {
+    bytes.set(0, word64: destination.rawValue << 16 | source.rawValue >> 32)
+    bytes.set(8, word32: UInt32(truncatingIfNeeded: source.rawValue))
   }
 }
 

@@ -59,12 +59,7 @@ public struct IPv4Header<Access: HeaderAccess>: ~Escapable {
   @inlinable @inline(__always)
   public var isChecksumValid: Bool {
     guard !hasOptions else { return Checksum.isValid(bytes.sum(headerLength)) }
-    // Byte order does not matter to the sum (RFC 1071, 2B), nor does the width of the words added.
-    let sum =
-      UInt64(bytes.word32(0)) &+ UInt64(bytes.word32(4)) &+ UInt64(bytes.word32(8)) &+ UInt64(bytes.word32(12))
-      &+ UInt64(bytes.word32(16))
-    let halves = (sum & 0xFFFF) &+ (sum >> 16 & 0xFFFF) &+ (sum >> 32)
-    return (halves & 0xFFFF) &+ (halves >> 16) == 0xFFFF
+    return Checksum.isValidOver20(bytes)
   }
 }
 
@@ -72,10 +67,13 @@ extension IPv4Header where Access == ReadWrite {
   /// Lowers the time-to-live by one and patches the checksum (RFC 1624). Leaves a time-to-live of 0 alone.
   @inlinable
   public func decrementTimeToLive() {
-    let word = bytes.word16(8)
-    guard word >= 0x0100 else { return }
-    bytes.set(8, word16: word &- 0x0100)
-    bytes.set(10, word16: Checksum.updated(checksum, replacing: word, with: word &- 0x0100))
+    // Time-to-live, protocol and checksum in one word. The checksum goes up by what the word before it goes down by,
+    // with the carry that one's complement takes around; 0xFFFF becomes 0, as by equation 3.
+    let word = bytes.word32(8)
+    guard word >= 0x0100_0000 else { return }
+    let sum = word & 0xFFFF &+ 0x0100
+    let checksum = (sum >= 0xFFFF ? sum &+ 1 : sum) & 0xFFFF
+    bytes.set(8, word32: (word & 0xFFFF_0000 &- 0x0100_0000) | checksum)
   }
 
   /// Sets the code point (the low 6 bits of `dscp`), leaving ECN, and patches the checksum.
@@ -111,6 +109,19 @@ extension IPv4Header where Access == ReadWrite {
     let old = bytes.word16(8)
     bytes.set(8, byte: value)
     bytes.set(10, word16: Checksum.updated(checksum, replacing: old, with: bytes.word16(8)))
+  }
+
+  /// Sets the fields in which fragments of a datagram differ, leaving DF, and computes the checksum anew.
+  /// - Parameters:
+  ///   - totalLength: Of the header and what it carries, in bytes.
+  ///   - fragmentOffset: In bytes, a multiple of 8 below 65,536.
+  @inlinable
+  public func setFragment(totalLength: UInt16, fragmentOffset: Int, moreFragments: Bool) {
+    bytes.set(2, word16: totalLength)
+    let flags = bytes.word16(6) & 0xC000 | (moreFragments ? 0x2000 : 0)
+    bytes.set(6, word16: flags | UInt16(truncatingIfNeeded: fragmentOffset >> 3) & 0x1FFF)
+    bytes.set(10, word16: 0)
+    bytes.set(10, word16: Checksum.complement(bytes.sum(headerLength)))
   }
 
   /// Writes a header of 20 bytes and its checksum.
@@ -200,6 +211,9 @@ extension IPv6Header where Access == ReadWrite {
   public func setTrafficClass(_ value: UInt8) {
     bytes.set(0, word16: bytes.word16(0) & 0xF00F | UInt16(value) << 4)
   }
+
+  /// Sets the length of what follows this header, in bytes.
+  @inlinable public func setPayloadLength(_ length: UInt16) { bytes.set(4, word16: length) }
 
   /// Sets the source address; a transport checksum is the caller's.
   @inlinable public func setSource(_ address: IPv6Address) { bytes.set(8, ipv6: address) }

@@ -37,8 +37,13 @@ public struct IPv4Prefix: Hashable, Sendable, Comparable, LosslessStringConverti
 
   /// Reads "10.0.0.0/8", or an address alone as the prefix of just that one.
   public init(parsing text: some StringProtocol) throws(PrefixError) {
+    try self.init(parsing: Array(text.utf8)[...])
+  }
+
+  /// Reads the same from UTF-8, without making a string of it.
+  public init(parsing text: ArraySlice<UInt8>) throws(PrefixError) {
     let (head, length) = try splitPrefix(text, width: 32)
-    guard let address = IPv4Address(head) else { throw .notAnAddress }
+    guard let address = IPv4Address(utf8: head) else { throw .notAnAddress }
     self.init(masking: address, length: length)
     guard self.address == address else { throw .hostBitsSet(containedIn: .v4(self)) }
   }
@@ -115,8 +120,13 @@ public struct IPv6Prefix: Hashable, Sendable, Comparable, LosslessStringConverti
 
   /// Reads "2001:db8::/32", or an address alone as the prefix of just that one.
   public init(parsing text: some StringProtocol) throws(PrefixError) {
+    try self.init(parsing: Array(text.utf8)[...])
+  }
+
+  /// Reads the same from UTF-8, without making a string of it.
+  public init(parsing text: ArraySlice<UInt8>) throws(PrefixError) {
     let (head, length) = try splitPrefix(text, width: 128)
-    guard let address = IPv6Address(head) else { throw .notAnAddress }
+    guard let address = IPv6Address(utf8: Array(head)) else { throw .notAnAddress }
     self.init(masking: address, length: length)
     guard self.address == address else { throw .hostBitsSet(containedIn: .v6(self)) }
   }
@@ -178,7 +188,12 @@ public enum IPPrefix: Hashable, Sendable, Comparable, LosslessStringConvertible 
 
   /// Reads a prefix, or an address alone as the prefix of just that one.
   public init(parsing text: some StringProtocol) throws(PrefixError) {
-    if text.utf8.contains(0x3A) {
+    try self.init(parsing: Array(text.utf8)[...])
+  }
+
+  /// Reads the same from UTF-8, without making a string of it.
+  public init(parsing text: ArraySlice<UInt8>) throws(PrefixError) {
+    if text.contains(0x3A) {
       self = .v6(try IPv6Prefix(parsing: text))
     } else {
       self = .v4(try IPv4Prefix(parsing: text))
@@ -228,11 +243,12 @@ public enum IPPrefix: Hashable, Sendable, Comparable, LosslessStringConvertible 
   }
 }
 
-private func splitPrefix<Text: StringProtocol>(
-  _ text: Text, width: UInt8
-) throws(PrefixError) -> (address: Text.SubSequence, length: Int) {
-  guard let slash = text.lastIndex(of: "/") else { return (text[...], Int(width)) }
-  let tail = text[text.index(after: slash)...]
-  guard let length = ASCII.decimal(tail.utf8, as: UInt8.self), length <= width else { throw .lengthOutOfRange }
+private func splitPrefix(
+  _ text: ArraySlice<UInt8>, width: UInt8
+) throws(PrefixError) -> (address: ArraySlice<UInt8>, length: Int) {
+  guard let slash = text.lastIndex(of: 0x2F) else { return (text, Int(width)) }
+  guard let length = ASCII.decimal(text[(slash + 1)...], as: UInt8.self), length <= width else {
+    throw .lengthOutOfRange
+  }
   return (text[..<slash], Int(length))
 }

@@ -173,4 +173,12 @@ extension ICMPHeader where Access == ReadWrite {
 
   /// Sets the checksum field as it is given.
   @inlinable public func setChecksum(_ value: UInt16) { bytes.set(2, word16: value) }
+
+  /// Writes all 8 bytes, the checksum as 0.
+  /// - Parameter rest: The last four bytes in the host's byte order: an MTU, a pointer, identifier and sequence number.
+  @inlinable
+  public func set(type: UInt8, code: UInt8, rest: UInt32) {
+    bytes.set(0, word32: UInt32(type) << 24 | UInt32(code) << 16)
+    bytes.set(4, word32: rest)
+  }
 }

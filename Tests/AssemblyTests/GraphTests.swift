@@ -123,6 +123,19 @@ import Testing
         ])
   }
 
+  @Test func optionalInputsMayBeLeftOut() {
+    let errors = "errors: { ICMPError: { source: 192.0.2.1 } }"
+    #expect(
+      mistakes(
+        pipeline(
+          "c: CheckIP, a: DecTTL, \(errors)", "lan -> c -> a -> wan", "c.other -> drop",
+          "a.expired -> errors[expired] -> wan")) == [])
+    #expect(
+      mistakes(pipeline(errors, "lan -> wan", "errors -> wan")) == [
+        "3:13: nothing leads to 'errors'; connect it in 'graph', or remove the element"
+      ])
+  }
+
   @Test func refusesElementsThatNothingReaches() {
     let found = mistakes(
       pipeline("a: DecTTL, b: Queue", "lan -> wan", "a -> b -> a", "a.expired -> drop"))

@@ -70,10 +70,9 @@ import Testing
     let cost = Cost(report)
     let json = try #require(try parsed(cost.json.text) as? [String: Any])
     let packets = try #require(json["packets"] as? Int)
-    let seconds = try #require(json["seconds"] as? Double)
     let megapackets = try #require(json["mpps"] as? Double)
     #expect(packets == Int(report.balance.received) && packets > 1000)
-    let exact = Double(packets) / seconds / 1e6
+    let exact = Double(packets) / Double(report.nanoseconds) * 1e3
     #expect(abs(megapackets - exact) <= 0.0051 + exact / 1000, "rounded to hundredths, \(megapackets) for \(exact)")
     let whole = try #require(json["cyclesPerPacket"] as? Double)
     let element = try #require((json["elements"] as? [[String: Any]])?.first)

@@ -40,6 +40,19 @@ private struct Obey: Element, ~Copyable {
   }
 }
 
+/// Passes on what has an even mark, and takes the rest: sends it on by another way, or drops it.
+private struct Sort: Element, ~Copyable {
+  enum Output: UInt8, OutputPort { case even, odd }
+  init(_ settings: inout Settings) throws(ConfigurationError) {}
+  mutating func process(_ batch: inout PacketBatch<Self>, _ context: inout Context) {
+    batch.forEach { packet in
+      packet.mark % 2 == 0 ? .forward(.even) : nil
+    } otherwise: { packet, emitter in
+      if packet.mark == 3 { emitter.drop(packet, .discarded) } else { emitter.emit(packet, to: .odd) }
+    }
+  }
+}
+
 /// Judges the first half of each batch.
 private struct HalfHearted: Element, ~Copyable {
   init(_ settings: inout Settings) throws(ConfigurationError) {}
@@ -114,6 +127,14 @@ private struct Alarm: Element, ~Copyable {
 @Suite struct ElementTests {
   private func frames(_ marks: [UInt32]) -> [Frame] {
     marks.enumerated().map { Frame.ethernet().ipv4(identification: UInt16($0)).udp().marked($1) }
+  }
+
+  @Test func whatIsNotJudgedIsGivenAway() throws {
+    let element = try ElementUnderTest(Sort.self)
+    let result = element.push(frames([0, 1, 2, 3, 4, 5]))
+    #expect(result["even"].map(\.mark) == [0, 2, 4])
+    #expect(result["odd"].map(\.mark) == [1, 5])
+    #expect(result.drops == ["discarded": 1])
   }
 
   @Test func verdictsAreCarriedOutInOrder() throws {

@@ -75,6 +75,54 @@ struct Number: Element, ~Copyable {
   }
 }
 
+/// Makes packets longer, shorter or others altogether, in turn.
+struct Reshape: PacketElement, ~Copyable {
+  private var count = 0
+
+  init() {}
+  init(_ settings: inout Settings) throws(ConfigurationError) {}
+
+  mutating func process(_ packet: inout Packet) -> Verdict<SoleOutput> {
+    count += 1
+    switch count % 40 {
+    case 3: _ = packet.insert(4, at: 0)
+    case 17: _ = packet.remove(min(packet.length, 4), at: 0)
+    case 23: packet.truncate(to: packet.length / 2)
+    case 31: _ = packet.replaceBytes(with: packet.copyBytes() + [1, 2, 3])
+    default: break
+    }
+    return .forward(.output)
+  }
+}
+
+/// Sends each packet in place of the next one. The last leaves after a while.
+struct Exchange: Element, ~Copyable {
+  private var kept: Packet?
+
+  init() {}
+  init(_ settings: inout Settings) throws(ConfigurationError) {}
+
+  var held: Int { kept == nil ? 0 : 1 }
+
+  mutating func process(_ batch: inout PacketBatch<Self>, _ context: inout Context) {
+    if kept == nil {
+      kept = context.allocate()
+      context.wake(at: context.now.advanced(by: 1_000_000))
+    }
+    batch.forEach { packet in
+      if var other = kept.take() {
+        swap(&packet, &other)
+        kept = consume other
+      }
+      return .forward(.output)
+    }
+  }
+
+  mutating func wake(_ batch: inout PacketBatch<Self>, _ context: inout Context) {
+    if let last = kept.take() { batch.emit(last, to: .output) }
+  }
+}
+
 /// A place for a packet in a collection.
 final class PacketBox {
   private var packet: Packet?

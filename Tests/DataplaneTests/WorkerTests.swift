@@ -236,6 +236,7 @@ private final class EndlessSource: PortQueue {
   func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, now: Instant, bytes: inout UInt64) -> Int {
     var count = 0
     while count < min(limit, most), let packet = pool.packet(frame) {
+      bytes += UInt64(packet.length)
       unsafe slots[count] = packet.intoSlot()
       count += 1
     }
@@ -243,7 +244,7 @@ private final class EndlessSource: PortQueue {
   }
 
   @unsafe
-  func transmit(_ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant, bytes: inout UInt64) -> Int { 0 }
+  func transmit(_ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant) -> Int { 0 }
 }
 
 /// A source from which nothing comes.
@@ -256,7 +257,7 @@ private final class IdleSource: PortQueue {
   @unsafe
   func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, now: Instant, bytes: inout UInt64) -> Int { 0 }
   @unsafe
-  func transmit(_ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant, bytes: inout UInt64) -> Int { 0 }
+  func transmit(_ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant) -> Int { 0 }
 }
 
 /// A sink that keeps nothing.
@@ -265,7 +266,7 @@ private final class CountingSink: PortQueue {
   @unsafe
   func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, now: Instant, bytes: inout UInt64) -> Int { 0 }
   @unsafe
-  func transmit(_ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant, bytes: inout UInt64) -> Int {
+  func transmit(_ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant) -> Int {
     for index in 0..<count { if let packet = unsafe Packet(taking: slots[index]) { packet.discard() } }
     return count
   }

@@ -38,9 +38,18 @@ import Testing
     "CheckIP": ["", "{ checksum: no, addresses: no }"],
     "DecTTL": ["", "multicast: no"],
     "ICMPEcho": ["", "addresses: [10.0.0.1, 2001:db8::2]"],
+    "FragmentIP": ["100", ""],
+    "ICMPError": ["source: [192.0.2.1, 2001:db8:ffff::1]"],
+    "ReassembleIP": ["", "{ packets: 3, fragments: 5 }"],
     "LookupRoute": ["routes: { 10.0.0.0/30: near, 10.0.0.0/8: far, 2001:db8::/64: six }"],
     "ARPResponder": ["{ addresses: [10.0.0.1, 10.0.0.4/30], mac: 02:00:00:00:00:99 }"],
     "EtherRewrite": ["{ source: 02:00:00:00:00:11, destination: 02:00:00:00:00:12 }"],
+    "Neighbours": [
+      """
+      { mac: 02:00:00:00:00:02, addresses: [10.0.0.2/24, 2001:db8::2/64], gateway4: 10.0.0.1, gateway6: 2001:db8::1 }
+      """,
+      "{ mac: 02:00:00:00:00:02, addresses: 10.0.0.2/8, unresolved: 2, held: 3, pending: 2, promiscuous: yes, dad: 0 }",
+    ],
     "VLANTag": ["100", "{ id: 7, priority: 5, type: 802.1ad }"],
     "VLANUntag": ["", "7"],
     "HashSplit": ["3", "weights: [3, 0, 1]"],

@@ -25,6 +25,41 @@ import Testing
     #expect(result["reply"].flatMap(\.problems) == [])
   }
 
+  /// All data of a request are in the reply, whatever the number of buffers.
+  @Test(arguments: [0, 1, 548, 1472, 8000, 65_507]) func rfc1122_3_2_2_6_allDataAreReturned(count: Int) throws {
+    let echo = try ElementUnderTest(ICMPEcho.self)
+    let request = Frame.ethernet().ipv4(ttl: 64).icmp(identifier: 5).payload(count: count)
+    let reply = Frame.ethernet(from: "02:00:00:00:00:02", to: "02:00:00:00:00:01").ipv4(
+      from: "10.0.0.2", to: "10.0.0.1"
+    )
+    .icmp(type: 0, identifier: 5).payload(count: count)
+    for frame in [request.inBuffers, request.split(at: request.inBuffers.splits + [13, 20, 35, 41])] {
+      let result = echo.push(frame)
+      #expect(result["reply"].are([reply]))
+      #expect(result["reply"].flatMap(\.problems) == [])
+    }
+  }
+
+  /// All data of an ICMPv6 request are in the reply.
+  @Test func rfc4443_4_2_allDataAreReturned() throws {
+    let echo = try ElementUnderTest(ICMPEcho.self)
+    let request = Frame.ethernet().ipv6().icmpv6(identifier: 5).payload(count: 9000)
+    let reply = Frame.ethernet(from: "02:00:00:00:00:02", to: "02:00:00:00:00:01")
+      .ipv6(from: "2001:db8::2", to: "2001:db8::1").icmpv6(type: 129, identifier: 5).payload(count: 9000)
+    #expect(echo.push(request.inBuffers)["reply"].are([reply]))
+  }
+
+  /// A request that came in fragments is answered when it is whole again.
+  @Test func rfc1812_4_3_3_6_reassembledRequests() throws {
+    let whole = try ElementUnderTest(ReassembleIP.self)
+    let echo = try ElementUnderTest(ICMPEcho.self)
+    let request = Frame.ethernet().ipv4(identification: 9).icmp().payload(count: 4000)
+    let made = whole.push(Array(request.fragments(of: 1480, identification: 9).reversed()))["whole"]
+    let reply = Frame.ethernet(from: "02:00:00:00:00:02", to: "02:00:00:00:00:01")
+      .ipv4(from: "10.0.0.2", to: "10.0.0.1", identification: 9).icmp(type: 0).payload(count: 4000)
+    #expect(echo.push(made.map { Frame($0.bytes).inBuffers })["reply"].are([reply]))
+  }
+
   @Test func aWrongChecksumStaysWrong() throws {
     let echo = try ElementUnderTest(ICMPEcho.self)
     let result = echo.push(.ethernet().ipv4().icmp(checksum: .wrong))
@@ -49,6 +84,13 @@ import Testing
     .ethernet().ipv4(from: "224.0.0.1").icmp(),
     .ethernet().ipv4(from: "0.0.0.0").icmp(),
     .ethernet().ipv4(from: "255.255.255.255").icmp(),
+    .ethernet().ipv4(from: "0.0.0.7").icmp(),
+    .ethernet().ipv4(from: "127.0.0.1").icmp(),
+    .ethernet().ipv4(from: "250.0.0.1").icmp(),
+    .ethernet().ipv4(options: [131, 7, 8, 10, 0, 0, 9]).icmp(),
+    .ethernet().ipv4(options: [1, 7, 7, 4, 0, 0, 0, 0, 137, 7, 8, 10, 0, 0, 9]).icmp(),
+    .ethernet().ipv4(options: [7, 1, 4, 0]).icmp(),
+    .ethernet().ipv6(from: "::1").icmpv6(),
     .ethernet().ipv6(from: "::").icmpv6(),
     .ethernet().ipv6(from: "ff02::1").icmpv6(),
     .ethernet(to: "ff:ff:ff:ff:ff:ff").ipv4().icmp(),
@@ -56,6 +98,14 @@ import Testing
     .ethernet(from: "03:00:00:00:00:01").ipv4().icmp(),
     Frame(Array(Frame.ethernet().ipv4(totalLength: 24).icmp().bytes)),
   ]
+
+  @Test func otherOptionsAreReturned() throws {
+    let echo = try ElementUnderTest(ICMPEcho.self)
+    let options: [UInt8] = [0x94, 4, 0, 0, 1, 7, 7, 4, 0, 0, 0, 0]
+    let reply = Frame.ethernet(from: "02:00:00:00:00:02", to: "02:00:00:00:00:01")
+      .ipv4(from: "10.0.0.2", to: "10.0.0.1", options: options).icmp(type: 0)
+    #expect(echo.push(.ethernet().ipv4(options: options).icmp())["reply"].are([reply]))
+  }
 
   @Test(arguments: unanswered.indices) func passesByWhatItMustNotAnswer(index: Int) throws {
     let frame = Self.unanswered[index]

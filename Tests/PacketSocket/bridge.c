@@ -39,7 +39,7 @@ int main(int count, char **arguments) {
   }
 
   nfv_packet_socket *sockets[2][QUEUES_MOST];
-  uint64_t received[2][QUEUES_MOST] = {0}, refused = 0, sent_bytes = 0, bytes = 0;
+  uint64_t received[2][QUEUES_MOST] = {0}, refused = 0, bytes = 0;
   struct pollfd polled[2 * QUEUES_MOST];
   for (int side = 0; side < 2; side++) {
     uint16_t group = 0;
@@ -68,7 +68,7 @@ int main(int count, char **arguments) {
         received[side][i] += got;
         uint16_t sent = 0;
         for (int attempt = 0; attempt < 100 && sent < got; attempt++) {
-          sent += nfv_packet_socket_transmit(sockets[!side][i], burst + sent, (uint16_t)(got - sent), &sent_bytes);
+          sent += nfv_packet_socket_transmit(sockets[!side][i], burst + sent, (uint16_t)(got - sent));
         }
         refused += (uint64_t)(got - sent);
         nfv_free(burst + sent, (unsigned)(got - sent));
@@ -82,7 +82,7 @@ int main(int count, char **arguments) {
     }
   }
 
-  printf("refused %lu received_bytes %lu sent_bytes %lu\n", refused, bytes, sent_bytes);
+  printf("refused %lu received_bytes %lu\n", refused, bytes);
   for (int side = 0; side < 2; side++) {
     for (unsigned i = 0; i < queues; i++) {
       nfv_packet_socket_counters c;

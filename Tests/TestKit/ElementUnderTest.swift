@@ -198,7 +198,7 @@ struct Bench {
     let directory = PortDirectory(ports.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
     let context = SettingContext(folder: folder, ports: directory)
     var settings = Settings(root, range: root?.range ?? range, context: context)
-    let instance = try kind.make(&settings)
+    let instance = try kind.makeInstance(&settings)
     try settings.finish()
 
     let outputs = instance.outputs

@@ -41,6 +41,8 @@ public struct Frame: Sendable, Hashable, CustomStringConvertible {
   public var splits: [Int] = []
   /// The packet's mark.
   public var mark: UInt32 = 0
+  /// The packet's annotation.
+  public var annotation: UInt32 = 0
   /// Number of the port that the packet comes in by.
   public var ingressPort = 0
 
@@ -251,10 +253,20 @@ public struct Frame: Sendable, Hashable, CustomStringConvertible {
     return copy
   }
 
+  /// The same frame, in as few segments as buffers of 2,048 bytes and headroom take.
+  public var inBuffers: Frame { split(at: Array(stride(from: 2048, to: length, by: 2048))) }
+
   /// The same frame with a mark.
   public func marked(_ mark: UInt32) -> Frame {
     var copy = self
     copy.mark = mark
+    return copy
+  }
+
+  /// The same frame with an annotation.
+  public func annotated(_ annotation: UInt32) -> Frame {
+    var copy = self
+    copy.annotation = annotation
     return copy
   }
 

@@ -47,9 +47,7 @@ public final class MemorySource: PortQueue {
 
   /// A source takes nothing.
   @unsafe
-  public func transmit(
-    _ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant, bytes: inout UInt64
-  ) -> Int { 0 }
+  public func transmit(_ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant) -> Int { 0 }
 }
 
 /// A packet as a sink saw it.
@@ -58,6 +56,8 @@ public struct SentPacket: Hashable, Sendable, CustomStringConvertible {
   public var bytes: [UInt8]
   /// Its mark.
   public var mark: UInt32
+  /// Its annotation.
+  public var annotation: UInt32
   /// When it was sent.
   public var time: Instant
   /// Number of the port it had come in by.
@@ -95,15 +95,14 @@ public final class MemorySink: PortQueue {
 
   /// Keeps copies of the packets, as far as there is room.
   @unsafe
-  public func transmit(
-    _ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant, bytes: inout UInt64
-  ) -> Int {
+  public func transmit(_ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant) -> Int {
     let taken = min(count, room.map { max(0, $0 - sent.count) } ?? count)
     for index in 0..<taken {
       guard let packet = unsafe Packet(taking: slots[index]) else { continue }
-      bytes += UInt64(packet.length)
       sent.append(
-        SentPacket(bytes: packet.copyBytes(), mark: packet.mark, time: now, ingressPort: packet.ingressPort))
+        SentPacket(
+          bytes: packet.copyBytes(), mark: packet.mark, annotation: packet.annotation, time: now,
+          ingressPort: packet.ingressPort))
       packet.discard()
     }
     return taken

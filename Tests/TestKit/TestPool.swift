@@ -68,10 +68,11 @@ public func withTestPool<Result>(
 }
 
 extension PacketPool {
-  /// A packet of this frame, its mark, port and segments included; nil when no buffer is left.
+  /// A packet of this frame, its mark, annotation, port and segments included; nil when no buffer is left.
   public func packet(_ frame: Frame, headroom: Int = 128) -> Packet? {
     guard var packet = makePacket(segments: frame.segments, headroom: headroom) else { return nil }
     packet.mark = frame.mark
+    packet.annotation = frame.annotation
     packet.setIngressPort(frame.ingressPort)
     return packet
   }

@@ -6,6 +6,10 @@
 #ifndef NFV_CDPDK_H
 #define NFV_CDPDK_H
 
+// One pointer's nullability is said, for Swift's sake; the others' is not.
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wnullability-completeness"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,7 +29,7 @@ enum nfv_parsed {
 /// A packet buffer: `struct rte_mbuf` under field names of our own where DPDK's field is free between receipt and
 /// transmission. Everything that elements read stands in the first cache line.
 typedef struct nfv_mbuf {
-  void *buffer;
+  void *_Nonnull buffer;
   uint64_t buffer_iova;
   uint16_t data_offset;
   uint16_t reference_count;
@@ -49,7 +53,8 @@ typedef struct nfv_mbuf {
   uint16_t private_size;
   uint16_t timesync;
   uint32_t sequence; ///< Order of arrival; kept in replay only (DPDK: dynfield1[0], registered).
-  uint32_t dynamic[8];
+  uint32_t annotation; ///< What an element leaves for the next one (DPDK: dynfield1[1], registered).
+  uint32_t dynamic[7];
 } __attribute__((aligned(16))) nfv_mbuf;
 
 /// Forgets what was learned about the packet; to be called on every packet that enters.
@@ -60,8 +65,22 @@ static inline void nfv_mbuf_reset(nfv_mbuf *mbuf) {
   mbuf->mark = 0;
 }
 
-static inline uint8_t *nfv_mbuf_data(const nfv_mbuf *mbuf) { return (uint8_t *)mbuf->buffer + mbuf->data_offset; }
+/// Writes down what parsing found out.
+static inline void nfv_mbuf_note(nfv_mbuf *mbuf, uint8_t protocol, uint8_t parsed, uint16_t network_offset,
+                                 uint16_t transport_offset, uint16_t network_length) {
+  struct { uint8_t protocol, parsed; uint16_t network_offset; } found = {protocol, parsed, network_offset};
+  __builtin_memcpy(&mbuf->protocol, &found, sizeof found);
+  mbuf->transport_offset = transport_offset;
+  mbuf->network_length = network_length;
+}
 
+/// Where the first segment's bytes start. The optimiser is told that this is somewhere, which saves Swift a test wherever
+/// a header view is optional.
+static inline void *_Nonnull nfv_mbuf_data(const nfv_mbuf *_Nonnull mbuf) {
+  uint8_t *data = (uint8_t *)mbuf->buffer + mbuf->data_offset;
+  __builtin_assume(data != NULL);
+  return data;
+}
 
 /// Lengths of `count` packets together.
 static inline uint64_t nfv_total_length(nfv_mbuf *const *mbufs, uint32_t count) {
@@ -76,6 +95,19 @@ static inline bool nfv_all_equal(const uint16_t *codes, uint32_t count) {
   for (uint32_t i = 0; i < count; i++) different |= codes[i] ^ codes[0];
   return different == 0;
 }
+
+/// Whether all of `count` verdicts are below `limit`.
+static inline bool nfv_all_below(const uint16_t *codes, uint32_t count, uint16_t limit) {
+  uint16_t reached = 0;
+  for (uint32_t i = 0; i < count; i++) reached |= codes[i] >= limit;
+  return reached == 0;
+}
+
+/// Goes up whenever this thread makes a packet longer or shorter, so that lengths that were added up before still hold
+/// as long as it stands still.
+extern _Thread_local uint64_t nfv_length_changes_word __attribute__((tls_model("initial-exec")));
+static inline uint64_t nfv_length_changes(void) { return nfv_length_changes_word; }
+static inline void nfv_length_changed(void) { nfv_length_changes_word++; }
 
 /// The time-stamp counter.
 static inline uint64_t nfv_tsc(void) {
@@ -191,8 +223,8 @@ int nfv_device_counters_read(uint16_t device, nfv_device_counters *counters);
 /// Receives up to `count` packets, their metadata reset; adds their bytes to `*bytes`. Their ingress port is what the
 /// driver sets: the device, but for net_ring and for devices made of others.
 uint16_t nfv_device_receive(uint16_t device, uint16_t queue, nfv_mbuf **mbufs, uint16_t count, uint64_t *bytes);
-/// Transmits; returns how many were taken, from the front, and adds their bytes to `*bytes`.
-uint16_t nfv_device_transmit(uint16_t device, uint16_t queue, nfv_mbuf **mbufs, uint16_t count, uint64_t *bytes);
+/// Transmits; returns how many were taken, from the front.
+uint16_t nfv_device_transmit(uint16_t device, uint16_t queue, nfv_mbuf **mbufs, uint16_t count);
 
 // MARK: Quiescent-state reclamation
 
@@ -214,9 +246,12 @@ void nfv_rcu_synchronize(nfv_rcu *rcu);
 /// what plain ones do.
 static inline uint64_t nfv_load_relaxed(const uint64_t *word) { return __atomic_load_n(word, __ATOMIC_RELAXED); }
 static inline void nfv_store_relaxed(uint64_t *word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_RELAXED); }
+static inline void nfv_increment(uint64_t *word) { nfv_store_relaxed(word, *word + 1); }
 static inline void *nfv_load_pointer(void *const *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
 static inline void *nfv_exchange_pointer(void **word, void *value) {
   return __atomic_exchange_n(word, value, __ATOMIC_ACQ_REL);
 }
+
+#pragma clang diagnostic pop
 
 #endif

@@ -14,16 +14,12 @@ typedef struct nfv_traffic_template {
   uint32_t transport_sum; ///< Over pseudo-header, header and data without addresses and ports.
 } nfv_traffic_template;
 
-/// What frames are like, and which flow is next. Flow i has
+/// What all frames have in common. Flow i has
 ///   source      base + ((i >> 4) & mask)                   sixteen flows a host
 ///   destination base + ((i * 0x9E3779B1 mod 2^32 >> shift) & mask)
 ///   ports       source low + i % count, destination low + i % count
 /// in the low 32 bits of the addresses.
-typedef struct nfv_traffic {
-  nfv_traffic_template templates[NFV_TRAFFIC_SIZES];
-  uint8_t pattern[NFV_TRAFFIC_PATTERN]; ///< Which template each frame in turn has.
-  uint8_t pattern_length;
-  uint8_t pattern_next;
+typedef struct nfv_traffic_shape {
   uint8_t network_offset;
   uint8_t transport_offset;
   uint8_t source_offset; ///< Of the low 32 bits of the source address.
@@ -31,14 +27,23 @@ typedef struct nfv_traffic {
   uint8_t protocol;
   bool is_ipv6;
   bool has_ports;
-  bool has_checksum;        ///< Whether the transport checksum is computed; without it the field is 0.
-  uint8_t checksum_offset;  ///< Of the transport checksum, from the start of the frame.
-  uint16_t port;            ///< Ingress port that packets carry.
-  uint32_t source_base, source_mask;
-  uint32_t destination_base, destination_mask;
+  bool has_checksum;       ///< Whether the transport checksum is computed; without it the field is 0.
+  uint8_t checksum_offset; ///< Of the transport checksum, from the start of the frame.
   uint8_t destination_shift;
   uint16_t source_port, destination_port; ///< The lowest.
+  uint32_t source_base, source_mask;
+  uint32_t destination_base, destination_mask;
   uint32_t source_ports, destination_ports;
+} nfv_traffic_shape;
+
+/// What frames are like, and which flow is next.
+typedef struct nfv_traffic {
+  nfv_traffic_template templates[NFV_TRAFFIC_SIZES];
+  nfv_traffic_shape shape;
+  uint8_t pattern[NFV_TRAFFIC_PATTERN]; ///< Which template each frame in turn has.
+  uint8_t pattern_length;
+  uint8_t pattern_next;
+  uint16_t port;                      ///< Ingress port that packets carry.
   uint32_t first_flow, flows, stride; ///< A queue plays flows first, first + stride, ...
   uint32_t next_flow;
 } nfv_traffic;

@@ -74,13 +74,13 @@ void nfv_packet_socket_close(nfv_packet_socket *socket);
 uint16_t nfv_packet_socket_receive(
     nfv_packet_socket *socket, nfv_mbuf **mbufs, uint16_t count, nfv_pool *pool, uint64_t *bytes);
 
-/// Transmits; returns how many packets were taken, from the front, and frees those. Adds the bytes of those sent to
-/// `*bytes`. Fewer are taken when the interface is busy: offer the rest again. Frames that can never be sent (too
-/// long, interface down) are taken and counted. Never blocks; one system call for each 256 packets.
+/// Transmits; returns how many packets were taken, from the front, and frees those. Fewer are taken when
+/// the interface is busy: offer the rest again. Frames that can never be sent (too long, interface down) are taken and
+/// counted. Never blocks; one system call for each 256 packets.
 ///
 /// The kernel takes frames of the MTU and an Ethernet header, and one 802.1Q tag more. For further tags, or 802.1ad
 /// outermost, raise the interface's MTU by 4 for each.
-uint16_t nfv_packet_socket_transmit(nfv_packet_socket *socket, nfv_mbuf **mbufs, uint16_t count, uint64_t *bytes);
+uint16_t nfv_packet_socket_transmit(nfv_packet_socket *socket, nfv_mbuf **mbufs, uint16_t count);
 
 /// Reads the counters.
 void nfv_packet_socket_counters_read(nfv_packet_socket *socket, nfv_packet_socket_counters *counters);

@@ -115,10 +115,9 @@ final class CaptureQueue: PortQueue {
   }
 
   @unsafe
-  func transmit(_ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant, bytes: inout UInt64) -> Int {
+  func transmit(_ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant) -> Int {
     for index in 0..<count {
       guard let mbuf = unsafe slots[index] else { continue }
-      bytes += unsafe UInt64(mbuf.pointee.packet_length)
       if let writer { unsafe writer.write(mbuf, at: now) }
     }
     unsafe nfv_free(slots, UInt32(count))

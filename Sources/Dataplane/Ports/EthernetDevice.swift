@@ -115,7 +115,7 @@ final class DeviceQueue: PortQueue {
   }
 
   @unsafe
-  func transmit(_ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant, bytes: inout UInt64) -> Int {
-    unsafe Int(nfv_device_transmit(device, queue, slots, UInt16(count), &bytes))
+  func transmit(_ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant) -> Int {
+    unsafe Int(nfv_device_transmit(device, queue, slots, UInt16(count)))
   }
 }

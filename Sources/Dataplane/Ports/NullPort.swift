@@ -19,8 +19,7 @@ final class NullQueue: PortQueue {
   func receive(_ slots: UnsafeMutablePointer<PacketSlot>, limit: Int, now: Instant, bytes: inout UInt64) -> Int { 0 }
 
   @unsafe
-  func transmit(_ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant, bytes: inout UInt64) -> Int {
-    bytes += unsafe nfv_total_length(slots, UInt32(count))
+  func transmit(_ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant) -> Int {
     unsafe nfv_free(slots, UInt32(count))
     return count
   }

@@ -120,8 +120,8 @@ final class PacketSocketQueue: PortQueue {
   }
 
   @unsafe
-  func transmit(_ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant, bytes: inout UInt64) -> Int {
-    unsafe Int(nfv_packet_socket_transmit(socket, slots, UInt16(count), &bytes))
+  func transmit(_ slots: UnsafeMutablePointer<PacketSlot>, count: Int, now: Instant) -> Int {
+    unsafe Int(nfv_packet_socket_transmit(socket, slots, UInt16(count)))
   }
 
   func add(to sum: inout nfv_packet_socket_counters) {

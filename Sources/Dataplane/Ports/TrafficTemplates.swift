@@ -12,26 +12,26 @@ enum TrafficTemplates {
     let isIPv6 = profile.version == 6
     let transport = network + (isIPv6 ? 40 : 20)
     let number = profile.transport.rawValue == 1 && isIPv6 ? 58 : profile.transport.rawValue
-    unsafe traffic.pointee.network_offset = UInt8(network)
-    unsafe traffic.pointee.transport_offset = UInt8(transport)
-    unsafe traffic.pointee.source_offset = UInt8(isIPv6 ? network + 20 : network + 12)
-    unsafe traffic.pointee.destination_offset = UInt8(isIPv6 ? network + 36 : network + 16)
-    unsafe traffic.pointee.protocol = number
-    unsafe traffic.pointee.is_ipv6 = isIPv6
-    unsafe traffic.pointee.has_ports = number == 6 || number == 17
-    unsafe traffic.pointee.has_checksum = profile.hasChecksum || isIPv6 || number != 17
-    unsafe traffic.pointee.checksum_offset = UInt8(transport + (number == 17 ? 6 : number == 6 ? 16 : 2))
+    unsafe traffic.pointee.shape.network_offset = UInt8(network)
+    unsafe traffic.pointee.shape.transport_offset = UInt8(transport)
+    unsafe traffic.pointee.shape.source_offset = UInt8(isIPv6 ? network + 20 : network + 12)
+    unsafe traffic.pointee.shape.destination_offset = UInt8(isIPv6 ? network + 36 : network + 16)
+    unsafe traffic.pointee.shape.protocol = number
+    unsafe traffic.pointee.shape.is_ipv6 = isIPv6
+    unsafe traffic.pointee.shape.has_ports = number == 6 || number == 17
+    unsafe traffic.pointee.shape.has_checksum = profile.hasChecksum || isIPv6 || number != 17
+    unsafe traffic.pointee.shape.checksum_offset = UInt8(transport + (number == 17 ? 6 : number == 6 ? 16 : 2))
     let source = range(of: profile.source)
     let destination = range(of: profile.destination)
-    unsafe traffic.pointee.source_base = source.base
-    unsafe traffic.pointee.source_mask = source.mask
-    unsafe traffic.pointee.destination_base = destination.base
-    unsafe traffic.pointee.destination_mask = destination.mask
-    unsafe traffic.pointee.destination_shift = destination.shift
-    unsafe traffic.pointee.source_port = profile.sourcePorts.lowerBound
-    unsafe traffic.pointee.source_ports = UInt32(profile.sourcePorts.count)
-    unsafe traffic.pointee.destination_port = profile.destinationPorts.lowerBound
-    unsafe traffic.pointee.destination_ports = UInt32(profile.destinationPorts.count)
+    unsafe traffic.pointee.shape.source_base = source.base
+    unsafe traffic.pointee.shape.source_mask = source.mask
+    unsafe traffic.pointee.shape.destination_base = destination.base
+    unsafe traffic.pointee.shape.destination_mask = destination.mask
+    unsafe traffic.pointee.shape.destination_shift = destination.shift
+    unsafe traffic.pointee.shape.source_port = profile.sourcePorts.lowerBound
+    unsafe traffic.pointee.shape.source_ports = UInt32(profile.sourcePorts.count)
+    unsafe traffic.pointee.shape.destination_port = profile.destinationPorts.lowerBound
+    unsafe traffic.pointee.shape.destination_ports = UInt32(profile.destinationPorts.count)
     unsafe traffic.pointee.flows = UInt32(clamping: profile.flows)
     let pattern = profile.sizes.prefix(Int(NFV_TRAFFIC_PATTERN))
     unsafe traffic.pointee.pattern_length = UInt8(pattern.count)

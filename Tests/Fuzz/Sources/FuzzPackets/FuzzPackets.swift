@@ -43,6 +43,11 @@ func look(_ packet: borrowing Packet) {
   if let udp = packet.udp { sum &+= UInt64(udp.checksum) }
   if let icmp = packet.icmp { sum &+= UInt64(icmp.checksum) }
   if let ports = packet.transportPorts { sum &+= UInt64(ports.source) }
+  if let part = packet.fragmentPart {
+    precondition(part.contents.upperBound <= packet.length)
+    sum &+= UInt64(packet.sum(in: part.contents))
+  }
+  if let field = packet.protocolField { sum &+= UInt64(packet.byte(at: field) ?? 0) }
   Fuzzing.keep(sum)
 }
 
