@@ -14,7 +14,7 @@ _Static_assert(offsetof(nfv_filter_instruction, operand) == offsetof(struct bpf_
 
 // Not DPDK's rte_bpf: in 22.11 its compiler for x86 gives some programs of libpcap's, such as that of
 // "tcp[tcpflags] & (tcp-syn|tcp-fin) != 0", jumps into the middle of an instruction, where a packet that ends early
-// crashes the process, and its loader follows every way through a program, for hours when there are many.
+// crashes the process.
 
 struct nfv_filter {
   uint32_t count;
