@@ -65,7 +65,9 @@ let package = Package(
     .executableTarget(name: "nfvrun", dependencies: ["Commands"], swiftSettings: safe),
     .target(
       name: "TestKit", dependencies: ["Dataplane", "Wire", "Configuration"], path: "Tests/TestKit", swiftSettings: safe),
-    .testTarget(name: "TablesTests", dependencies: ["Tables"], swiftSettings: safe),
+    .executableTarget(
+      name: "TablesBench", dependencies: ["Tables", "Wire"], path: "Tests/Bench/Tables", swiftSettings: safe),
+    .testTarget(name: "TablesTests", dependencies: ["Tables", "Wire"], swiftSettings: safe),
     .testTarget(
       name: "DataplaneTests", dependencies: ["Dataplane", "TestKit", "CDPDK", "CPcap"], swiftSettings: safe),
     .testTarget(name: "ElementsTests", dependencies: ["Elements", "Assembly", "TestKit"], swiftSettings: safe),

@@ -4,7 +4,7 @@ import Wire
 
 /// Finds each packet's route and does what forwarding asks for: TTL, MTU, and the addresses of the next link (RFC 1812,
 /// 5.2.1 and 5.3; RFC 8200). One interface's packets, or those that the router itself sends there; a part of `Router`.
-struct RouterForward: RouterPart {
+struct RouterForward: RouterPart, ~Copyable {
   typealias Output = NumberedOutput
 
   /// What packets leave by that do not go to an interface.
@@ -78,7 +78,7 @@ struct RouterForward: RouterPart {
     interfaceCount = state.interfaces.count
     self.isOrigin = isOrigin
     routes = state.routes
-    neighbours = state.neighbours.reader
+    neighbours = NeighbourReader(state.neighbours.reader)
     macs = FlatArray(state.interfaces.map(\.mac))
     linkLocal = FlatArray(state.interfaces[interface].linkLocal)
   }
