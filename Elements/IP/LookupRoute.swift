@@ -36,7 +36,7 @@ public struct LookupRoute: Element {
       """)
   public static let needs = HeaderState.ip
 
-  private let routes: NamedRoutes
+  private let table: Snapshot<RoutingTable>
   public let outputs: [OutputDescription]
 
   private var v4 = InlineArray<256, IPv4Address>(repeating: .unspecified)
@@ -57,7 +57,8 @@ public struct LookupRoute: Element {
     } catch {
       settings.reject(error)
     }
-    routes = found ?? NamedRoutes()
+    let routes = found ?? NamedRoutes()
+    table = routes.table
     if inline.isEmpty && file == nil {
       settings.reject(nil, "there are no routes", remedy: "give 'routes: { prefix: output }', or 'file:'")
     }
@@ -79,7 +80,7 @@ public struct LookupRoute: Element {
       }
     }
     let count = batch.count
-    routes.table.read { table in
+    table.read { table in
       Self.find(v4, count, &found) { table.lookup($0, into: &$1) }
       guard others > 0 else { return }
       Self.find(v6, others, &v6Found) { table.lookup($0, into: &$1) }

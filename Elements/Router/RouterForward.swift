@@ -79,6 +79,8 @@ struct RouterForward: RouterPart, ~Copyable {
   private var v6Found = InlineArray<256, UInt32>(repeating: 0)
   private var places = InlineArray<256, UInt8>(repeating: 0)
   private var found = InlineArray<256, UInt32>(repeating: 0)
+  /// Where the neighbours of gateways were last found, by the place of the hop.
+  private var lastPlaces = InlineArray<256, UInt32>(repeating: 0)
 
   init(_ state: RouterState, interface: Int, isOrigin: Bool) {
     self.interface = state.interfaces[interface]
@@ -144,9 +146,11 @@ struct RouterForward: RouterPart, ~Copyable {
 
   /// What nearly all packets are: IPv4 to a neighbour that is known. Nil, with the packet untouched, for all others.
   @inline(__always)
-  private func forward4(_ packet: inout Packet, _ place: UInt32, _ routes: borrowing RouteSet) -> Verdict<Output>? {
+  private mutating func forward4(_ packet: inout Packet, _ place: UInt32, _ routes: borrowing RouteSet) -> Verdict<
+    Output
+  >? {
     guard place != RoutingTable.none, !isOrigin, interface.reversePath == .off else { return nil }
-    let hop = routes.hop(place, flowHash: packet.flowHash).hop
+    let (place, hop) = routes.hop(place, flowHash: packet.flowHash)
     guard hop.kind == .gateway || hop.kind == .connected, packet.ethernet?.destination == interface.mac else {
       return nil
     }
@@ -155,10 +159,10 @@ struct RouterForward: RouterPart, ~Copyable {
     if let ip = packet.mutableIPv4 {
       let source = ip.source
       guard ip.timeToLive > 1, !ip.hasOptions, !source.isUnspecified, !ownSources.mayHave(source) else { return nil }
-      let key =
+      let reading =
         hop.kind == .gateway
-        ? hop.neighbour : NeighbourKey(interface: UInt32(hop.interface), ip.destination)
-      let reading = neighbours.lookup(key)
+        ? neighbours.lookup(hop.neighbour, near: &lastPlaces[Int(place) & 255])
+        : neighbours.lookup(NeighbourKey(interface: UInt32(hop.interface), ip.destination))
       guard reading.isFresh else { return nil }
       station = reading.mac
       ip.decrementTimeToLive()

@@ -135,7 +135,7 @@ extension PipelineLoader {
     }
     let references = ReferenceCollector()
     let outer = context
-    context = SettingContext(folder: outer.folder, references: references)
+    context = SettingContext(folder: outer.folder, references: references, ports: outer.ports)
     defer { context = outer }
     for (key, raw) in mapping(node, "elements") {
       let name = key.scalar ?? ""

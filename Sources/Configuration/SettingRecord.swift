@@ -42,7 +42,7 @@ public struct SettingRecord: Sendable {
     case .value: #"\#(described), "anyOf": [{\#(schema.jsonSchema)}, {\#(Self.parameterSchema)}]"#
     case .map: #"\#(described), "type": "object", "additionalProperties": {\#(schema.jsonSchema)}"#
     case .nested: "\(described), \(Self.objectSchema(nested))"
-    case .named: #"\(described), "type": "object", "additionalProperties": {\#(Self.objectSchema(nested))}"#
+    case .named: #"\#(described), "type": "object", "additionalProperties": {\#(Self.objectSchema(nested))}"#
     case .list:
       #"\#(described), "anyOf": [{\#(Self.objectSchema(nested))}, "#
         + #"{"type": "array", "items": {\#(Self.objectSchema(nested))}}]"#

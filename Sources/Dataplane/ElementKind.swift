@@ -15,6 +15,9 @@ public struct ElementKind: Sendable {
   /// Makes an instance, or says what to make it of. Leftover settings are the caller's to refuse.
   public let make: @Sendable (_ settings: inout Settings) throws(ConfigurationError) -> Making
 
+  /// Whether it is made of other elements.
+  public let isComposite: Bool
+
   /// What comes of settings.
   public enum Making {
     /// An element.
@@ -35,7 +38,7 @@ public struct ElementKind: Sendable {
   /// An entry for `type`, which is made of others, under its own name.
   public init<C: CompositeElement & SendableMetatype>(composite type: C.Type) {
     self.init(
-      name: "\(type)", about: C.about, inputs: [], boundsLoops: false, dropReasons: [],
+      name: "\(type)", about: C.about, inputs: [], boundsLoops: false, dropReasons: [], isComposite: true,
       make: { (settings: inout Settings) throws(ConfigurationError) in .composition(try C(&settings).composition) })
   }
 
@@ -61,7 +64,7 @@ public struct ElementKind: Sendable {
   @usableFromInline
   init(
     name: String, about: ElementDescription, inputs: [InputDescription], boundsLoops: Bool,
-    dropReasons: [String],
+    dropReasons: [String], isComposite: Bool = false,
     make: @escaping @Sendable (_ settings: inout Settings) throws(ConfigurationError) -> Making
   ) {
     self.name = name
@@ -69,6 +72,7 @@ public struct ElementKind: Sendable {
     self.inputs = inputs
     self.boundsLoops = boundsLoops
     self.dropReasons = dropReasons
+    self.isComposite = isComposite
     self.make = make
   }
 

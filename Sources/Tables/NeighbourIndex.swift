@@ -49,23 +49,44 @@ public struct NeighbourReader: ~Copyable, Sendable {
     seed = other.seed
   }
 
+  /// What a slot says of a neighbour; nil when another one has it.
+  @inlinable @inline(__always)
+  func read(_ slot: UInt64, _ key: NeighbourKey) -> NeighbourReading? {
+    let cell = unsafe cells + Int(truncatingIfNeeded: slot &* Self.cellsPerSlot)
+    let before = unsafe cell[Int(Self.version)].load(ordering: .acquiring)
+    guard unsafe cell[Int(Self.scope)].load(ordering: .acquiring) == key.scope,
+      unsafe cell[Int(Self.low)].load(ordering: .acquiring) == key.low,
+      unsafe cell[Int(Self.high)].load(ordering: .acquiring) == key.high
+    else { return nil }
+    let word = unsafe cell[Int(Self.word)].load(ordering: .acquiring)
+    let after = unsafe cell[Int(Self.version)].load(ordering: .relaxed)
+    return before == after && before & 1 == 0 ? NeighbourReading(word: word) : .unknown
+  }
+
+  /// Looks a neighbour up where it was last found, and if it has gone from there everywhere. Spares the hash.
+  /// - Parameter place: Any number at first; the caller's to keep for the next time.
+  @inlinable @inline(__always)
+  public func lookup(_ key: NeighbourKey, near place: inout UInt32) -> NeighbourReading {
+    if let reading = read(UInt64(place) & mask, key) { return reading }
+    return lookupAnew(key, &place)
+  }
+
+  @usableFromInline @inline(never)
+  func lookupAnew(_ key: NeighbourKey, _ place: inout UInt32) -> NeighbourReading {
+    if let slot = find(key)?.slot { place = UInt32(truncatingIfNeeded: slot) }
+    return lookup(key)
+  }
+
   /// Looks a neighbour up without a lock.
   @inlinable @inline(__always)
   public func lookup(_ key: NeighbourKey) -> NeighbourReading {
     var slot = key.mixed(seed: seed) & mask
     var left = mask
     while true {
-      let cell = unsafe cells + Int(truncatingIfNeeded: slot &* Self.cellsPerSlot)
-      let before = unsafe cell[Int(Self.version)].load(ordering: .acquiring)
-      let scope = unsafe cell[Int(Self.scope)].load(ordering: .acquiring)
+      let scope = unsafe cells[Int(truncatingIfNeeded: slot &* Self.cellsPerSlot &+ Self.scope)].load(
+        ordering: .acquiring)
       if scope == Self.empty { return .unknown }
-      if scope == key.scope, unsafe cell[Int(Self.low)].load(ordering: .acquiring) == key.low,
-        unsafe cell[Int(Self.high)].load(ordering: .acquiring) == key.high
-      {
-        let word = unsafe cell[Int(Self.word)].load(ordering: .acquiring)
-        let after = unsafe cell[Int(Self.version)].load(ordering: .relaxed)
-        return before == after && before & 1 == 0 ? NeighbourReading(word: word) : .unknown
-      }
+      if scope == key.scope, let reading = read(slot, key) { return reading }
       if left == 0 { return .unknown }
       left &-= 1
       slot = (slot &+ 1) & mask

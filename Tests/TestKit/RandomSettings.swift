@@ -11,7 +11,7 @@ enum RandomSettings {
     var probe = Settings.probe()
     _ = try? kind.make(&probe)
     let records = probe.records
-    let usesFiles = records.contains(where: isFile)
+    let usesFiles = records.contains { isFile($0) && $0.isRequired }
     if !usesFiles, choose(3) == 0, let example = example(of: kind) { return example }
     return mapping(records, choose)
   }
@@ -34,8 +34,8 @@ enum RandomSettings {
   }
 
   private static func mapping(_ records: [SettingRecord], _ choose: (Int) -> Int) -> String {
-    // An element that has a map in place of its file is left with that: there is no file that it could read.
-    let hasMap = records.contains { $0.shape == .map }
+    // An element that has a map or list in place of its file is left with that: there is no file that it could read.
+    let hasMap = records.contains { $0.shape == .map || $0.shape == .list }
     let members = records.compactMap { record -> String? in
       if isFile(record) { return hasMap ? nil : "\(record.key): /dev/null" }
       guard record.isRequired || record.shape == .map || choose(3) == 0 else { return nil }
@@ -75,7 +75,8 @@ enum RandomSettings {
   ]
 
   private static func scalar(_ record: SettingRecord, _ choose: (Int) -> Int) -> String {
-    let name = record.schema.name
+    // One will do where a list may be given.
+    let name = record.schema.name.split(separator: ", 'not' one").first.map(String.init) ?? ""
     if let limits = range(record.range) ?? range(name.split(separator: " from ").last.map(String.init)) {
       // Small ones, mostly: what is made many times over takes many buffers.
       let span = limits.upperBound &- limits.lowerBound
