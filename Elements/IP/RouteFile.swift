@@ -18,9 +18,17 @@ enum RouteFile {
         prefix = try IPPrefix(parsing: words[0])
       } catch {
         let (text, range) = line.words[0]
-        throw ConfigurationError(range, "'\(text)' is no IP prefix: \(error)", remedy: "write one such as 192.0.2.0/24")
+        throw ConfigurationError(range, "'\(text)' is no IP prefix: \(Self.flaw(error))", remedy: "write one such as 192.0.2.0/24")
       }
       try add(prefix, String(decoding: words[1], as: UTF8.self), line)
+    }
+  }
+
+  private static func flaw(_ error: PrefixError) -> String {
+    switch error {
+    case .notAnAddress: "there is no address before a '/'"
+    case .lengthOutOfRange: "the length is not a number up to that of the address"
+    case .hostBitsSet(let prefix): "it has bits behind its length; \(prefix) has it in"
     }
   }
 }

@@ -179,7 +179,8 @@ public struct Router: CompositeElement {
     let origin = add("origin", RouterForward.self) { RouterForward(state, interface: number, isOrigin: true) }
 
     whole.connect("\(input) -> \(check) -> \(forward)")
-    whole.connect("\(check).other -> \(neighbours)[received].received -> \(inspect) -> \(reassemble) -> \(extensions) -> \(echo)")
+    whole.connect(
+      "\(check).other -> \(neighbours)[received].received -> \(inspect) -> \(reassemble) -> \(extensions) -> \(echo)")
     whole.connect("\(inspect).other -> drop")
     whole.connect("\(echo).reply -> \(origin)")
     whole.connect("\(echo).other -> \(refuse).portUnreachable -> \(error)[portUnreachable] -> \(origin)")

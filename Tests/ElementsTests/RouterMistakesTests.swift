@@ -39,7 +39,9 @@ import Testing
   private let wan = "wan: { mac: 02:00:00:00:00:02, addresses: [198.51.100.1/24, \"2001:db8:2::1/64\"] }"
 
   private func route(_ target: String) throws -> [String] {
-    try mistakes([lan, wan], routes: "{ 10.0.0.0/8: \"\(target)\" }").map { String($0.split(separator: " ", maxSplits: 1)[1]) }
+    try mistakes([lan, wan], routes: "{ 10.0.0.0/8: \"\(target)\" }").map {
+      String($0.split(separator: " ", maxSplits: 1)[1])
+    }
   }
 
   @Test func whatIsRightIsTaken() throws {
@@ -74,7 +76,8 @@ import Testing
       try mistakes([lan, wan], routes: "{ 10.0.0.0/8: lan, 10.0.0.1/8: wan, 10.0.0.0/33: lan }").count == 2)
     let twice = try mistakes([lan, wan], routes: "{ \"2001:db8::/32\": lan, \"2001:DB8:0::/32\": wan }")
     #expect(twice == ["3:39 2001:db8::/32 has a route already"])
-    let connected = try mistakes([lan, wan], routes: "{ 192.0.2.0/24: 198.51.100.9, 192.0.2.1/32: lan, 224.0.0.0/4: wan }")
+    let connected = try mistakes(
+      [lan, wan], routes: "{ 192.0.2.0/24: 198.51.100.9, 192.0.2.1/32: lan, 224.0.0.0/4: wan }")
     #expect(
       connected.map { $0.split(separator: " ", maxSplits: 1)[1] } == [
         "192.0.2.0/24 is a network or address of the router's own",
@@ -96,7 +99,7 @@ import Testing
     let flaws = try lines("10.0.0.0/8 192.0.2.9\n10.1.0.0/x 192.0.2.9\n10.2.0.0/16 203.0.113.9\n  10.3.0.0/16\n")
     #expect(
       flaws == [
-        "2:1 '10.1.0.0/x' is no IP prefix: the length is not a number",
+        "2:1 '10.1.0.0/x' is no IP prefix: the length is not a number up to that of the address",
         "3:13 next hop 203.0.113.9 is on no connected network", "4:1 a route has two words, not 1",
       ])
     #expect(
@@ -112,7 +115,8 @@ import Testing
       try mistakes([lan, "wan: { mac: \(mac), addresses: [\(addresses)] }"])
     }
     let other = "02:00:00:00:00:02"
-    #expect(try second("02:00:00:00:00:01", "198.51.100.1/24") == ["2:21 02:00:00:00:00:01 is the address of 'lan', too"])
+    #expect(
+      try second("02:00:00:00:00:01", "198.51.100.1/24") == ["2:21 02:00:00:00:00:01 is the address of 'lan', too"])
     #expect(try second(other, "192.0.2.1/24") == ["2:51 192.0.2.1 is an address of 'lan', too"])
     #expect(try second(other, "192.0.2.129/25") == ["2:51 192.0.2.128/25 overlaps with 192.0.2.0/24 of 'lan'"])
     #expect(try second(other, "192.0.0.1/16") == ["2:51 192.0.0.0/16 overlaps with 192.0.2.0/24 of 'lan'"])

@@ -219,7 +219,9 @@ import Testing
     let router = try TestRouter.make()
     let groups = ["ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01"].map { Frame.ethernet(from: "02:00:00:00:00:0a", to: $0) }
     let result = router.push(
-      groups.flatMap { [$0.host4("10.1.2.3").udp(), $0.host4("192.0.2.1").icmp(), $0.host6("2001:db8:1::1").icmpv6()] },
+      groups.flatMap {
+        [$0.host4("10.1.2.3").udp(), $0.host4("192.0.2.1").icmp(), $0.host6("2001:db8:1::1").icmpv6()]
+      },
       at: "lan")
     #expect(result.all.isEmpty)
     #expect(result.drops == ["linkBroadcast": 6])
@@ -230,7 +232,8 @@ import Testing
     let router = try TestRouter.make()
     let other = Frame.ethernet(from: "02:00:00:00:00:0a", to: "02:00:00:00:00:77")
     let result = router.push(
-      [other.host4("10.1.2.3").udp(), other.host6("2001:db8:ffff::5").udp(), other.host4("192.0.2.1").icmp()], at: "lan")
+      [other.host4("10.1.2.3").udp(), other.host6("2001:db8:ffff::5").udp(), other.host4("192.0.2.1").icmp()], at: "lan"
+    )
     #expect(result.all.isEmpty && result.drops == ["otherStation": 3])
   }
 
@@ -351,7 +354,9 @@ import Testing
         "ipv4 192.0.2.1 > 192.0.2.10 ttl 64, fragment at 2960",
       ], "\(result)")
     #expect(result["lan"].allSatisfy { $0.bytes.count <= 1514 })
-    let contents = result["lan"].sorted { $0.ipWord(6) & 0x1FFF < $1.ipWord(6) & 0x1FFF }.flatMap { $0.bytes.dropFirst(34) }
+    let contents = result["lan"].sorted { $0.ipWord(6) & 0x1FFF < $1.ipWord(6) & 0x1FFF }.flatMap {
+      $0.bytes.dropFirst(34)
+    }
     #expect(contents == Array(Frame.toLAN.host4("192.0.2.1").icmp(type: 0).payload(count: 3000).bytes.dropFirst(34)))
   }
 
@@ -648,9 +653,10 @@ import Testing
     let router = try TestRouter.make()
     func ask(_ target: String) -> [String] {
       let link = Frame.ethernet(from: "02:00:00:00:00:0a", to: "ff:ff:ff:ff:ff:ff")
-      return router.push([link.arp(senderMAC: "02:00:00:00:00:0a", senderIP: "192.0.2.10", targetIP: target)], at: "lan")[
-        "lan"
-      ].layers
+      return router.push(
+        [link.arp(senderMAC: "02:00:00:00:00:0a", senderIP: "192.0.2.10", targetIP: target)], at: "lan")[
+          "lan"
+        ].layers
     }
     #expect(ask("192.0.2.1") == ["arp"] && ask("192.0.2.2") == ["arp"])
     #expect(ask("198.51.100.1").isEmpty && ask("192.0.2.77").isEmpty)
