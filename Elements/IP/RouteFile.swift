@@ -18,7 +18,8 @@ enum RouteFile {
         prefix = try IPPrefix(parsing: words[0])
       } catch {
         let (text, range) = line.words[0]
-        throw ConfigurationError(range, "'\(text)' is no IP prefix: \(Self.flaw(error))", remedy: "write one such as 192.0.2.0/24")
+        throw ConfigurationError(
+          range, "'\(text)' is no IP prefix: \(flaw(error))", remedy: "write one such as 192.0.2.0/24")
       }
       try add(prefix, String(decoding: words[1], as: UTF8.self), line)
     }

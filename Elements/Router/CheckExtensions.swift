@@ -23,6 +23,7 @@ struct CheckExtensions: PacketElement, RouterPart {
 
   init() {}
 
+  @inline(__always)
   mutating func process(_ packet: inout Packet) -> Verdict<Output> {
     guard packet.isIPv6, let network = packet.networkHeaderOffset, var number = packet.byte(at: network + 6) else {
       return .forward(.sound)

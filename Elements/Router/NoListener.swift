@@ -21,6 +21,7 @@ struct NoListener: PacketElement, RouterPart {
 
   init() {}
 
+  @inline(__always)
   mutating func process(_ packet: inout Packet) -> Verdict<Output> {
     if packet.ipv4?.isMulticast ?? packet.ipv6?.isMulticast ?? true { return .drop(Drop.notAsked) }
     switch packet.transportProtocol {

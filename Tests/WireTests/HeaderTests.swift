@@ -193,6 +193,10 @@ private func without(_ bytes: [UInt8], _ ranges: Range<Int>...) -> [UInt8] {
       )
       let traffic = write(bytes) { $0.setTrafficClass(byte) }
       #expect(traffic[1] == byte && without(traffic, 1..<2, 10..<12) == without(bytes, 1..<2, 10..<12))
+      let whole = write(bytes) { $0.setDontFragment(byte & 1 == 1) }
+      #expect(
+        whole[6] == bytes[6] & 0xBF | (byte & 1) << 6
+          && without(whole, 6..<7, 10..<12) == without(bytes, 6..<7, 10..<12))
       let dscp = write(bytes) { $0.setDSCP(byte) }
       #expect(dscp[1] == byte << 2 | bytes[1] & 3)
       let source = write(bytes) { $0.setSource(address) }
