@@ -36,8 +36,18 @@ struct NetlinkSocket: ~Copyable {
 
   /// Opens one with a receive buffer of so many bytes, if the system allows it.
   init(receiveBuffer: Int) throws(NetlinkError) {
-    descriptor = try Descriptor(
+    let opened = try Descriptor(
       socket(AF_NETLINK, CInt(SOCK_RAW.rawValue | SOCK_CLOEXEC.rawValue), NETLINK_ROUTE), "opening a netlink socket")
+    // One without an address of its own has the kernel's, which gets no messages to groups.
+    var address = sockaddr_nl()
+    address.nl_family = sa_family_t(AF_NETLINK)
+    let bound = unsafe withUnsafePointer(to: &address) { address in
+      unsafe address.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+        unsafe bind(opened.number, address, socklen_t(MemoryLayout<sockaddr_nl>.size))
+      }
+    }
+    guard bound == 0 else { throw NetlinkError(operation: "binding a netlink socket", code: errno) }
+    descriptor = opened
     buffer = [UInt8](repeating: 0, count: Self.slotSize * Int(CNETLINK_BURST))
     let size = CInt(clamping: receiveBuffer)
     // The second one is for who may not exceed the system's limit.

@@ -11,7 +11,7 @@ struct Failure: Error, CustomStringConvertible {
 
 /// Runs `body` on this thread in a network namespace of its own, which is gone afterwards.
 func inNamespace<T>(_ body: () throws -> T) throws -> T {
-  let home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)
+  let home = unsafe open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)
   defer { close(home) }
   // The C library declares these for GNU sources only.
   typealias Unshare = @convention(c) (CInt) -> CInt
@@ -47,7 +47,7 @@ func ip(_ commands: String...) throws {
 /// Runs many commands of `ip` in one process.
 func ipBatch(_ lines: some Sequence<String>) throws {
   let path = "/tmp/nfvrun-netlink-\(getpid())-\(UInt32.random(in: 0 ... .max))"
-  defer { unlink(path) }
+  defer { _ = unsafe unlink(path) }
   guard let file = unsafe fopen(path, "w") else { throw Failure(description: "cannot write \(path)") }
   for line in lines { unsafe fputs(line + "\n", file) }
   unsafe fclose(file)
@@ -56,10 +56,16 @@ func ipBatch(_ lines: some Sequence<String>) throws {
 
 /// Applies changes as a data plane would.
 struct Mirror: Equatable {
+  /// An address on a link.
+  struct Place: Hashable {
+    let link: Int
+    let address: IPAddress
+  }
+
   var links: [Int: KernelLink] = [:]
-  var addresses: [IPAddress: KernelAddress] = [:]
+  var addresses: [Place: KernelAddress] = [:]
   var routes: [IPPrefix: KernelRoute] = [:]
-  var neighbours: [IPAddress: KernelNeighbour] = [:]
+  var neighbours: [Place: KernelNeighbour] = [:]
 
   mutating func apply(_ changes: [KernelChange]) throws {
     for change in changes {
@@ -67,19 +73,35 @@ struct Mirror: Equatable {
       case .link(let link): links[link.index] = link
       case .linkRemoved(let index):
         guard links.removeValue(forKey: index) != nil else { throw Failure(description: "\(change)") }
-      case .address(let address): addresses[address.address] = address
+      case .address(let address): addresses[Place(link: address.link, address: address.address)] = address
       case .addressRemoved(let address):
-        guard addresses.removeValue(forKey: address.address) != nil else { throw Failure(description: "\(change)") }
+        let place = Place(link: address.link, address: address.address)
+        guard addresses.removeValue(forKey: place) != nil else { throw Failure(description: "\(change)") }
       case .route(let route):
         // Only what is other than before is told.
         guard routes.updateValue(route, forKey: route.prefix) != route else { throw Failure(description: "\(change)") }
       case .routeRemoved(let prefix):
         guard routes.removeValue(forKey: prefix) != nil else { throw Failure(description: "\(change)") }
-      case .neighbour(let neighbour): neighbours[neighbour.address] = neighbour
-      case .neighbourRemoved(_, let address):
-        guard neighbours.removeValue(forKey: address) != nil else { throw Failure(description: "\(change)") }
+      case .neighbour(let neighbour):
+        neighbours[Place(link: neighbour.link, address: neighbour.address)] = neighbour
+      case .neighbourRemoved(let link, let address):
+        guard neighbours.removeValue(forKey: Place(link: link, address: address)) != nil else {
+          throw Failure(description: "\(change)")
+        }
       }
     }
+  }
+
+  func address(_ text: String) -> KernelAddress? { addresses.values.first { $0.address.description == text } }
+  func neighbour(_ text: String) -> KernelNeighbour? { neighbours.values.first { $0.address.description == text } }
+
+  /// The routes as lines of text, each with its hops in order.
+  var lines: Set<String> {
+    Set(
+      routes.values.map { route in
+        let hops = route.hops.map { "\($0.gateway.map { "\($0)" } ?? "")@\($0.link)*\($0.weight)" }
+        return "\(route.prefix) \(route.kind) \(route.metric) \(hops.sorted())"
+      })
   }
 
   func route(_ prefix: String) -> KernelRoute? { IPPrefix(prefix).flatMap { routes[$0] } }
