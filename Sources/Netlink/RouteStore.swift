@@ -90,10 +90,10 @@ struct RouteStore<Prefix: Hashable> {
   private mutating func insert(_ entry: Entry, at prefix: Prefix, _ placement: Placement, _ paths: Paths) {
     var entries = entries(at: prefix)
     if placement == .replacing {
-      let isMany = isSibling(entry, paths)
-      let index = entries.firstIndex {
-        $0.metric == entry.metric && (!hasSiblings || isSibling($0, paths) == isMany)
-      }
+      // IPv6's replace one that may have siblings if the new one may, and otherwise whichever is first.
+      let equals = entries.indices.filter { entries[$0].metric == entry.metric }
+      let isMany = hasSiblings && isSibling(entry, paths)
+      let index = equals.first { !hasSiblings || isSibling(entries[$0], paths) == isMany } ?? equals.first
       if let index {
         entries[index] = entry
         setEntries(entries, at: prefix)
