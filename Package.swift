@@ -41,7 +41,8 @@ let package = Package(
     .systemLibrary(name: "CLibYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
     .target(
       name: "CDPDK", cSettings: dpdkHeaders,
-      linkerSettings: ["eal", "ethdev", "mbuf", "mempool", "rcu"].map { .linkedLibrary("rte_\($0)") }),
+      linkerSettings: ["acl", "eal", "ethdev", "mbuf", "mempool", "rcu"].map { .linkedLibrary("rte_\($0)") }
+        + [.linkedLibrary("pcap")]),
     .target(name: "CPacketSocket", dependencies: ["CDPDK"]),
     .target(name: "Wire", swiftSettings: safe),
     .target(name: "Configuration", dependencies: ["CLibYAML", "Wire"], swiftSettings: safe),
@@ -67,8 +68,11 @@ let package = Package(
     .executableTarget(name: "nfvrun", dependencies: ["Commands"], swiftSettings: safe),
     .target(
       name: "TestKit", dependencies: ["Dataplane", "Wire", "Configuration"], path: "Tests/TestKit", swiftSettings: safe),
-    .testTarget(name: "TablesTests", dependencies: ["Tables"], swiftSettings: safe),
-    .testTarget(name: "DataplaneTests", dependencies: ["Dataplane", "TestKit"], swiftSettings: safe),
+    .executableTarget(
+      name: "TablesBench", dependencies: ["Tables", "Wire"], path: "Tests/Bench/Tables", swiftSettings: safe),
+    .testTarget(name: "TablesTests", dependencies: ["Tables", "Wire"], swiftSettings: safe),
+    .testTarget(
+      name: "DataplaneTests", dependencies: ["Dataplane", "TestKit", "CDPDK", "CPcap"], swiftSettings: safe),
     .testTarget(name: "ElementsTests", dependencies: ["Elements", "Assembly", "TestKit"], swiftSettings: safe),
     .testTarget(name: "NetlinkTests", dependencies: ["CNetlink", "Netlink", "Wire"], swiftSettings: safe),
     .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: safe),

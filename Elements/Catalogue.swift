@@ -11,6 +11,7 @@ public let catalogue: [ElementKind] = [
   ElementKind(ICMPError.self),
   ElementKind(LookupRoute.self),
   ElementKind(ReassembleIP.self),
+  ElementKind(composite: Router.self),
 
   ElementKind(ARPResponder.self),
   ElementKind(EtherRewrite.self),

@@ -4,9 +4,9 @@ import Tables
 
 /// Sends each packet to the output of the first rule that it matches.
 ///
-/// Without rules it sorts by what a frame carries: outputs `ipv4`, `ipv6`, `arp` and `other`. With rules the outputs are
-/// those that the rules name with `to`, and `else`. Fragments other than the first have no ports and never match rules
-/// that ask for some.
+/// Without rules it sorts by what a frame carries: outputs `ipv4`, `ipv6`, `arp` and `other`. With rules, which stand in
+/// the pipeline or in a file, the outputs are those that the rules name with `to`, and `else`. Fragments other than the
+/// first have no ports and never match rules that ask for some; excluding a value (`not 80`) asks for the field as well.
 public struct Classify: Element {
   public typealias Output = NumberedOutput
 
@@ -18,9 +18,11 @@ public struct Classify: Element {
         services:
           Classify:
             rules:
-              - { to: dns, protocol: udp, destination_port: 53 }
-              - { to: web, protocol: tcp, destination_port: 80 }
-              - { to: lan, source: 10.0.0.0/8 }
+              - { to: scans, protocol: tcp, flags: none }
+              - { to: dns, protocol: [udp, tcp], destination_port: 53 }
+              - { to: web, protocol: tcp, destination_port: [80, 443, 8000-8099], source: not 10.66.0.0/16 }
+              - { to: web, filter: "udp port 443 and greater 1200" }
+              - { to: lan, source: [10.0.0.0/8, "2001:db8::/32"], ingress: lan }
             else: rest
       graph:
         - lan -> in
@@ -28,34 +30,41 @@ public struct Classify: Element {
         - in.ipv6 -> services
         - in.arp -> drop
         - in.other -> drop
+        - services.scans -> drop
         - services.dns -> wan
         - services.web -> wan
         - services.lan -> lan
         - services.rest -> drop
       """)
 
-  private let rules: FlatArray<ClassifyRule>
   private let sorts: Bool
-  private let otherwise: UInt16
-  private let matched: Tally
+  private let table: Snapshot<ClassifyTable>
+  private let burst = LookupBurst<RuleKey>()
+  private var worker = 0
   public let outputs: [OutputDescription]
 
   public init(_ settings: inout Settings) throws(ConfigurationError) {
-    var names: [String] = []
-    func number(_ name: String) -> UInt16 {
-      if let index = names.firstIndex(of: name) { return UInt16(index) }
-      names.append(name)
-      return UInt16(names.count - 1)
+    var reader = ClassifyReader()
+    let inline = try settings.takeEach("rules", "in this order; the first that matches counts") {
+      (settings: inout Settings) throws(ConfigurationError) in try reader.read(&settings)
     }
-    let ranged = try settings.takeEach("rules", "in this order; the first that matches counts") {
-      (settings: inout Settings) throws(ConfigurationError) -> (rule: ClassifyRule, range: SourceRange?) in
-      let output: String = try settings.take("to", "output for packets that match")
-      var rule = try ClassifyRule(&settings)
-      rule.output = number(output)
-      return (rule, settings.range)
-    }
+    let file: FileSetting? = try settings.takeIfPresent("file", "a YAML file that lists more rules, behind 'rules'")
     let rest = try settings.take("else", default: "other", "output for packets that match no rule")
-    sorts = ranged.isEmpty
+    var rules = inline
+    if let file {
+      do throws(ConfigurationError) {
+        let read = try RuleFile.read(file, in: settings) { (settings: inout Settings) throws(ConfigurationError) in
+          try reader.read(&settings)
+        }
+        rules += read.rules
+        if rules.isEmpty {
+          settings.reject(file.range, "\(file.path) has no rules", remedy: "write '- { to: output, ... }' lines")
+        }
+      } catch {
+        settings.reject(error)
+      }
+    }
+    sorts = rules.isEmpty && file == nil
     if sorts {
       if ["ipv4", "ipv6", "arp"].contains(rest) {
         settings.reject(
@@ -67,23 +76,37 @@ public struct Classify: Element {
         OutputDescription("arp", delivers: .arp, about: "ARP for IPv4 over Ethernet"),
         OutputDescription(rest, about: "everything else"),
       ]
-      otherwise = 3
     } else {
-      otherwise = number(rest)
-      let rules = ranged.map(\.rule)
-      let fallback = otherwise
-      outputs = names.enumerated().map { index, name in
+      let fallback = reader.number(rest)
+      if reader.names.count > NumberedOutput.limit {
+        settings.reject(nil, "more than \(NumberedOutput.limit) outputs", remedy: "let rules share outputs")
+      }
+      outputs = reader.names.enumerated().map { index, name in
         OutputDescription(name, delivers: index == fallback ? nil : Self.common(rules.filter { $0.output == index }))
       }
-      Self.warnOfCovered(ranged, &settings)
     }
-    rules = FlatArray(ranged.map(\.rule))
-    matched = Tally(ranged.count + 1)
+    let names = outputs.map(\.name)
+    let written = rules.map {
+      RuleRelations.Written(terms: $0.conditions.terms, outcome: names[$0.output], range: $0.range)
+    }
+    // What lives in EAL's memory is made once it runs: a pipeline that is only checked is not compiled.
+    table = try settings.shared(PacketEnvironment.isRunning ? "rules" : "rules to be checked") {
+      Snapshot(ClassifyTable(rules, filters: reader.filters, otherwise: reader.number(rest)))
+    }
+    var isFirst = false
+    _ = try settings.shared("warned") {
+      isFirst = true
+      return Warned()
+    }
+    if isFirst { RuleRelations.warn(of: written, &settings) }
   }
+
+  /// Says that warnings were given: once is enough, however many workers there are.
+  private final class Warned {}
 
   /// What is known of packets at an output that these rules share.
   private static func common(_ rules: [ClassifyRule]) -> HeaderState? {
-    let states = rules.map(\.delivers)
+    let states = rules.map(\.conditions.delivers)
     guard let first = states.first, var common = first else { return nil }
     for state in states {
       guard let state else { return nil }
@@ -92,23 +115,9 @@ public struct Classify: Element {
     return common
   }
 
-  private static func warnOfCovered(_ rules: [(rule: ClassifyRule, range: SourceRange?)], _ settings: inout Settings) {
-    let plain = rules.map(\.rule)
-    for (index, later) in rules.enumerated() {
-      guard let earlier = plain[..<index].firstIndex(where: { $0.covers(later.rule) }).map({ rules[$0] }) else {
-        continue
-      }
-      settings.warn(
-        later.range, "this rule never matches: an earlier one takes all its packets",
-        remedy: "move it up or remove it", notes: [.init(earlier.range, "the earlier rule")])
-    }
-  }
+  public var counters: [ElementCounter] { sorts ? [] : table.read { $0.counters(of: worker, names: outputs) } }
 
-  public var counters: [ElementCounter] {
-    guard !sorts else { return [] }
-    return (0..<rules.count).map { ElementCounter("\($0 + 1):\(outputs[Int(rules[$0].output)].name)", matched[$0]) }
-      + [ElementCounter("else", matched[rules.count])]
-  }
+  public mutating func start(_ context: inout Context) { worker = context.worker }
 
   public mutating func process(_ batch: inout PacketBatch<Self>, _ context: inout Context) {
     if sorts {
@@ -119,20 +128,13 @@ public struct Classify: Element {
         return .forward(packet.isARP ? NumberedOutput(2) : other)
       }
     } else {
-      batch.forEach { packet in .forward(match(packet)) }
-    }
-  }
-
-  private func match(_ packet: borrowing Packet) -> NumberedOutput {
-    let key = ClassifyKey(packet)
-    for index in 0..<rules.count {
-      let rule = rules[index]
-      if key.matches(rule) {
-        matched.add(1, to: index)
-        return NumberedOutput(Int(rule.output))
+      let count = batch.count
+      burst.begin(count)
+      table.read { table in
+        batch.survey { index, packet in table.rules.read(packet, index, into: burst) }
+        table.rules.match(burst, count)
+        batch.forEach { index, _ in .forward(table.count(burst.result(index), worker)) }
       }
     }
-    matched.add(1, to: rules.count)
-    return NumberedOutput(Int(otherwise))
   }
 }

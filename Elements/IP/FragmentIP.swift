@@ -48,6 +48,9 @@ public struct FragmentIP: Element {
     self.mtu = mtu.map(UInt32.init)
   }
 
+  /// Makes an instance for elements made of others.
+  init(mtu: Int) { self.mtu = UInt32(mtu) }
+
   public mutating func process(_ batch: inout PacketBatch<Self>, _ context: inout Context) {
     let mtu = mtu
     var allFit = true
@@ -71,8 +74,10 @@ public struct FragmentIP: Element {
   private func fragment(
     _ packet: inout Packet, _ length: Int, _ mtu: UInt32, _ emitter: inout Emitter<Self>, _ context: inout Context
   ) -> Verdict<Output> {
-    packet.annotation = mtu
-    guard let network = packet.networkHeaderOffset, let datagram = Datagram(packet) else { return .forward(.tooBig) }
+    guard let network = packet.networkHeaderOffset, let datagram = Datagram(packet) else {
+      packet.annotation = mtu
+      return .forward(.tooBig)
+    }
     guard datagram.fragmentOffset + length - datagram.headerLength <= Int(UInt16.max),
       let options = Options(packet, in: network + 20..<network + datagram.headerLength)
     else { return .drop(.malformed) }

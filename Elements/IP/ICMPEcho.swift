@@ -50,6 +50,14 @@ public struct ICMPEcho: PacketElement {
     answersAll = addresses.isEmpty
   }
 
+  /// Makes an instance for elements made of others.
+  init(addresses: [IPAddress]) {
+    timeToLive = 64
+    v4 = FlatArray(addresses.compactMap { if case .v4(let address) = $0 { address } else { nil } })
+    v6 = FlatArray(addresses.compactMap { if case .v6(let address) = $0 { address } else { nil } })
+    answersAll = addresses.isEmpty
+  }
+
   public mutating func process(_ packet: inout Packet) -> Verdict<Output> {
     guard isAnswered(packet) else { return .forward(.other) }
     guard packet.makeWritable() else { return .drop(.noBuffer) }

@@ -99,27 +99,38 @@ public struct ICMPError: Element, ~Copyable {
       settings.reject(
         settings.range(of: "source"), "there is no address in 'source'", remedy: "give an address of this host")
     }
-    try self.init(ErrorSources(own: own, networks: networks), &settings)
+    let mtu: Int? = try settings.takeIfPresent(
+      "mtu", in: 68...65_535, "the MTU that [tooBig] reports; what FragmentIP says when left out")
+    self.init(ErrorSources(own: own, networks: networks), try Limits(&settings), mtu: mtu)
+  }
+
+  /// How many errors are sent, and with which precedence.
+  struct Limits: Sendable {
+    let precedence: Int
+    let rate, prefixRate: PacketRate
+    let burst, prefixBurst: Int
+
+    init(_ settings: inout Settings) throws(ConfigurationError) {
+      precedence = try settings.take("precedence", default: 6, in: 0...7, "IP precedence of errors (IPv4)")
+      rate = try settings.take(
+        "rate", default: PacketRate(packetsPerSecond: 1000), "errors a second, all together")
+      burst = try settings.take("burst", default: 100, in: 1...1_000_000, "errors at once, all together")
+      prefixRate = try settings.take(
+        "prefix_rate", default: PacketRate(packetsPerSecond: 10),
+        "errors a second to one /24 or IPv6 /64; [tooBig] is free of this limit")
+      prefixBurst = try settings.take(
+        "prefix_burst", default: 10, in: 1...1_000_000, "errors at once to one of these")
+    }
   }
 
   /// Makes an instance that is given its addresses; for elements made of others.
-  init(_ sources: ErrorSources, _ settings: inout Settings) throws(ConfigurationError) {
-    let mtu: Int? = try settings.takeIfPresent(
-      "mtu", in: 68...65_535, "the MTU that [tooBig] reports; what FragmentIP says when left out")
-    let precedence = try settings.take("precedence", default: 6, in: 0...7, "IP precedence of errors (IPv4)")
-    let rate = try settings.take(
-      "rate", default: PacketRate(packetsPerSecond: 1000), "errors a second, all together")
-    let burst = try settings.take("burst", default: 100, in: 1...1_000_000, "errors at once, all together")
-    let prefixRate = try settings.take(
-      "prefix_rate", default: PacketRate(packetsPerSecond: 10),
-      "errors a second to one /24 or IPv6 /64; [tooBig] is free of this limit")
-    let prefixBurst = try settings.take(
-      "prefix_burst", default: 10, in: 1...1_000_000, "errors at once to one of these")
+  init(_ sources: ErrorSources, _ limits: Limits, mtu: Int? = nil) {
     self.sources = sources
     self.mtu = mtu.map(UInt32.init)
-    self.precedence = UInt8(precedence) << 5
-    limit = TokenBucket(rate: rate.packetsPerSecond, burst: UInt64(burst))
-    prefixLimits = TokenBucketTable(count: 1024, rate: prefixRate.packetsPerSecond, burst: UInt64(prefixBurst))
+    precedence = UInt8(limits.precedence) << 5
+    limit = TokenBucket(rate: limits.rate.packetsPerSecond, burst: UInt64(limits.burst))
+    prefixLimits = TokenBucketTable(
+      count: 1024, rate: limits.prefixRate.packetsPerSecond, burst: UInt64(limits.prefixBurst))
   }
 
   public mutating func start(_ context: inout Context) {

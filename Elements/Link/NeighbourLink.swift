@@ -45,7 +45,7 @@ struct NeighbourLink<Choice: NextHopChoice & ~Copyable>: ~Copyable {
     self.choice = choice
     self.table = table
     self.addresses = addresses
-    reader = table.reader
+    reader = NeighbourReader(table.reader)
     self.pending = PendingPackets(capacity: pending, depth: depth)
   }
 

@@ -3,51 +3,24 @@ import Dataplane
 import Tables
 import Wire
 
-/// The settings of `Neighbours`.
-struct NeighbourSettings {
-  let mac: MACAddress
-  private(set) var addresses: [InterfaceAddress]
-  let gateway4: IPv4Address?
-  let gateway6: IPv6Address?
-  let isRouter: Bool
-  let isPromiscuous: Bool
+/// How many neighbours are remembered, and for how long.
+struct NeighbourLimits {
   /// Packets that wait for one neighbour.
   let pending: Int
   /// Packets that wait in all.
   let held: Int
-  private var permanent: [(key: NeighbourKey, mac: MACAddress)] = []
-  private let capacity: Int
-  private let unresolved: Int
-  private var timers = NeighbourTimers()
-  private let probes: Int
+  let capacity: Int
+  let unresolved: Int
+  private(set) var timers = NeighbourTimers()
 
   init(_ settings: inout Settings) throws(ConfigurationError) {
-    mac = try settings.take("mac", "the interface's hardware address")
-    let given: [InterfaceAddressSetting] = try settings.take(
-      "addresses", "the interface's addresses with their prefix lengths")
-    gateway4 = try settings.takeIfPresent("gateway4", "next hop of IPv4 packets to destinations off the link")
-    gateway6 = try settings.takeIfPresent("gateway6", "next hop of IPv6 packets to destinations off the link")
-    let stations = try settings.takeMap(
-      "static", of: MACAddress.self, "address: hardware address, of neighbours that are not asked for")
     capacity = try settings.take("neighbours", default: 4096, in: 1...1_000_000, "neighbours that are remembered")
     unresolved = try settings.take(
       "unresolved", default: 256, in: 1...65_536, "neighbours among them that have not answered (RFC 6583)")
     pending = try settings.take(
       "pending", default: 3, in: 1...64, "packets that wait for one neighbour; the oldest goes when there are more")
     held = try settings.take("held", default: 768, in: 1...65_536, "packets that wait in all, for each worker")
-    isRouter = try settings.take("router", default: true, "whether to say so in advertisements")
-    isPromiscuous = try settings.take("promiscuous", default: false, "whether to pass on frames to other stations")
-    probes = try settings.take(
-      "dad", default: 1, in: 0...10, "how often to probe each IPv6 address before using it (RFC 4862)")
     try Self.take(&timers, &settings)
-
-    addresses = given.map(\.value)
-    if !given.isEmpty {
-      let local = InterfaceAddress(.v6(IPv6Address(linkLocal: mac)), prefixLength: 64)
-      if !addresses.contains(where: { $0.address == local.address }) { addresses.append(local) }
-    }
-    check(&settings)
-    for entry in stations { add(entry, &settings) }
   }
 
   private static func take(_ timers: inout NeighbourTimers, _ settings: inout Settings) throws(ConfigurationError) {
@@ -70,6 +43,45 @@ struct NeighbourSettings {
       "multicast_requests", default: 3, in: 1...100, "requests to all before a neighbour is unreachable")
     timers.unicastRequests = try settings.take(
       "unicast_requests", default: 3, in: 1...100, "probes before a neighbour is looked for anew")
+  }
+}
+
+/// One interface's addresses, and what is known of its link beforehand.
+struct LinkSettings {
+  let mac: MACAddress
+  private(set) var addresses: [InterfaceAddress]
+  let gateway4: IPv4Address?
+  let gateway6: IPv6Address?
+  let isRouter: Bool
+  let isPromiscuous: Bool
+  private(set) var permanent: [(address: IPAddress, mac: MACAddress)] = []
+  private let probes: Int
+
+  /// - Parameter gateways: Whether the interface has next hops of its own for destinations off the link.
+  init(_ settings: inout Settings, gateways: Bool) throws(ConfigurationError) {
+    mac = try settings.take("mac", "the interface's hardware address")
+    let given: [InterfaceAddressSetting] = try settings.take(
+      "addresses", "the interface's addresses with their prefix lengths")
+    gateway4 =
+      gateways
+      ? try settings.takeIfPresent("gateway4", "next hop of IPv4 packets to destinations off the link") : nil
+    gateway6 =
+      gateways
+      ? try settings.takeIfPresent("gateway6", "next hop of IPv6 packets to destinations off the link") : nil
+    let stations = try settings.takeMap(
+      "static", of: MACAddress.self, "address: hardware address, of neighbours that are not asked for")
+    isRouter = try settings.take("router", default: true, "whether to say so in advertisements")
+    isPromiscuous = try settings.take("promiscuous", default: false, "whether to pass on frames to other stations")
+    probes = try settings.take(
+      "dad", default: 1, in: 0...10, "how often to probe each IPv6 address before using it (RFC 4862)")
+
+    addresses = given.map(\.value)
+    if !given.isEmpty {
+      let local = InterfaceAddress(.v6(IPv6Address(linkLocal: mac)), prefixLength: 64)
+      if !addresses.contains(where: { $0.address == local.address }) { addresses.append(local) }
+    }
+    check(&settings)
+    for entry in stations { add(entry, &settings) }
   }
 
   private func check(_ settings: inout Settings) {
@@ -121,26 +133,15 @@ struct NeighbourSettings {
         settings.reject(
           entry.valueNode.range, "\(entry.value) is not the address of one station", remedy: "give a unicast address")
       }
-      guard permanent.count < capacity else {
-        settings.reject(
-          entry.nameNode.range, "there are more than \(capacity) neighbours", remedy: "raise 'neighbours'")
-        return
-      }
-      permanent.append((NeighbourKey(interface: 0, address), entry.value))
+      permanent.append((address, entry.value))
     } catch {
       settings.reject(error)
     }
   }
 
-  func makeTable() -> NeighbourTable {
-    let table = NeighbourTable(
-      capacity: capacity, unresolved: unresolved, timers: timers, seed: mac.rawValue)
-    for entry in permanent { table.setPermanent(entry.key, mac: entry.mac) }
-    return table
-  }
-
-  func makeAddresses() -> InterfaceAddresses {
-    InterfaceAddresses(addresses, probes: probes, probeInterval: timers.retransmit)
+  /// - Parameter retransmit: Time between probes in nanoseconds.
+  func makeAddresses(retransmit: UInt64) -> InterfaceAddresses {
+    InterfaceAddresses(addresses, probes: probes, probeInterval: retransmit)
   }
 }
 

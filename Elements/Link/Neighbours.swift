@@ -103,13 +103,23 @@ public struct Neighbours: Element, ~Copyable {
   }
 
   public init(_ settings: inout Settings) throws(ConfigurationError) {
-    let own = try NeighbourSettings(&settings)
-    let table = try settings.shared("table") { own.makeTable() }
-    let addresses = try settings.shared("addresses") { own.makeAddresses() }
+    let own = try LinkSettings(&settings, gateways: true)
+    let limits = try NeighbourLimits(&settings)
+    if own.permanent.count > limits.capacity {
+      settings.reject(
+        settings.range(of: "static"), "there are more than \(limits.capacity) neighbours", remedy: "raise 'neighbours'")
+    }
+    let table = try settings.shared("table") {
+      let table = NeighbourTable(
+        capacity: limits.capacity, unresolved: limits.unresolved, timers: limits.timers, seed: own.mac.rawValue)
+      for entry in own.permanent { table.setPermanent(NeighbourKey(interface: 0, entry.address), mac: entry.mac) }
+      return table
+    }
+    let addresses = try settings.shared("addresses") { own.makeAddresses(retransmit: limits.timers.retransmit) }
     link = NeighbourLink(
       interface: 0, mac: own.mac, isRouter: own.isRouter, isPromiscuous: own.isPromiscuous,
       choice: LinkNextHop(interface: 0, own.addresses, gateway4: own.gateway4, gateway6: own.gateway6), table: table,
-      addresses: addresses, pending: own.held, depth: own.pending)
+      addresses: addresses, pending: limits.held, depth: limits.pending)
   }
 
   public var held: Int { link.pending.count }

@@ -1,3 +1,5 @@
+import Configuration
+
 /// One stop of a line of the graph: `name`, `name.output`, `name.input`, or `input.name.output` written
 /// `name[input].output`.
 struct Stop {
@@ -76,19 +78,6 @@ private func parseStop(_ text: Substring, at offset: Int, isLast: Bool) throws(A
     }
   }
   return stop
-}
-
-/// Whether `text` can name an element, a port or an end.
-func isName(_ text: some StringProtocol) -> Bool {
-  !text.isEmpty
-    && text.utf8.allSatisfy { byte in
-      switch byte {
-      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"):
-        true
-      default: false
-      }
-    }
 }
 
 private func trimmed(_ text: Substring) -> Substring {

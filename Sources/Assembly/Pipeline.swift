@@ -31,7 +31,7 @@ public struct Pipeline {
     /// Makes an instance for another worker.
     func make() throws(ConfigurationError) -> ElementInstance {
       var settings = Settings(settings, range: range, context: context, store: store)
-      return try kind.make(&settings)
+      return try kind.makeInstance(&settings)
     }
   }
 
@@ -49,6 +49,8 @@ public struct Pipeline {
   public let hint: String?
   /// What looks wrong but is allowed.
   public let warnings: [Diagnostic]
+  /// The ports that elements refer to.
+  let directory: PortDirectory
 
   /// Reads and checks a pipeline.
   /// - Parameters:
@@ -100,6 +102,12 @@ public struct Pipeline {
 
   /// How many workers there are; a replay has one.
   public var workerCount: Int { isReplay ? 1 : runtime.workers }
+
+  /// The number that a port is opened under, by its place in the file. Those below are DPDK's own, for its devices.
+  public static func portNumber(_ index: Int) -> Int { 64 + index }
+
+  /// Says which number the packets of a port that was opened carry, before instances are made that ask for it.
+  public func portOpened(_ index: Int, number: Int) { directory.set(ports[index].name, number: number) }
 
   /// How many queues a port is opened with.
   public func queues(of port: Int) -> Int {

@@ -69,7 +69,7 @@ struct PipelineLoader {
     try throwErrors()
     return Pipeline(
       path: path, ports: ports, elements: elements, graph: checks.graph, runtime: runtime, hint: hint,
-      warnings: diagnostics)
+      warnings: diagnostics, directory: context.ports)
   }
 
   /// A mistake within a subgraph is found at each use of it, and said once.
@@ -182,6 +182,7 @@ struct PipelineLoader {
     for (key, value) in members {
       let name = key.scalar ?? ""
       guard checkName(key, "a port") else { continue }
+      context.ports.set(name, number: Pipeline.portNumber(context.ports.names.count))
       guard var specification = rebound(name) ?? readPort(key, value) else {
         brokenPorts.append(name)
         continue
@@ -266,7 +267,8 @@ struct PipelineLoader {
 
   private mutating func checkPorts(_ graph: Graph, _ runtime: Runtime) {
     let pipeline = Pipeline(
-      path: path, ports: ports, elements: elements, graph: graph, runtime: runtime, hint: nil, warnings: [])
+      path: path, ports: ports, elements: elements, graph: graph, runtime: runtime, hint: nil, warnings: [],
+      directory: context.ports)
     for port in ports {
       if let queues = port.specification.queues, queues > 1, !port.specification.allowsSeveralQueues {
         error(port.range, "port '\(port.name)' cannot have \(queues) queues", "remove 'queues'")

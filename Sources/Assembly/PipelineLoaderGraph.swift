@@ -135,7 +135,7 @@ extension PipelineLoader {
     }
     let references = ReferenceCollector()
     let outer = context
-    context = SettingContext(folder: outer.folder, references: references)
+    context = SettingContext(folder: outer.folder, references: references, ports: outer.ports)
     defer { context = outer }
     for (key, raw) in mapping(node, "elements") {
       let name = key.scalar ?? ""
@@ -185,19 +185,24 @@ extension PipelineLoader {
       error(typeNode.range, "there is no element '\(type)'", meant ?? "'nfvrun elements' lists them")
       return .broken
     }
-    return addElement(scope.prefix + name, kind, settings, key.range) ?? .broken
+    return addElement(scope.prefix + name, kind, settings, key.range, scope) ?? .broken
   }
 
   private mutating func addElement(
-    _ name: String, _ kind: ElementKind, _ node: YAMLNode?, _ range: SourceRange
+    _ name: String, _ kind: ElementKind, _ node: YAMLNode?, _ range: SourceRange, _ scope: Scope
   ) -> Scope.Entry? {
     guard grow(at: range) else { return nil }
     let store = SharedStore()
     var settings = Settings(node, range: range, context: context, store: store)
     do throws(ConfigurationError) {
-      let instance = try kind.make(&settings)
+      let made = try kind.make(&settings)
       try settings.finish()
       diagnostics += settings.warnings
+      let instance: ElementInstance
+      switch made {
+      case .instance(let element): instance = element
+      case .composition(let composition): return compose(composition, as: name, range, scope)
+      }
       wiring.elements.append(.init(name: name, kind: kind, outputs: instance.outputs, range: range))
       elements.append(
         .init(name: name, kind: kind, settings: node, range: range, context: context, store: store))
@@ -206,6 +211,35 @@ extension PipelineLoader {
       diagnostics += error.diagnostics
       return nil
     }
+  }
+
+  /// Puts the parts of an element that is made of others into the wiring; to its surroundings it is like a subgraph.
+  private mutating func compose(
+    _ composition: Composition, as name: String, _ range: SourceRange, _ scope: Scope
+  ) -> Scope.Entry {
+    var inner = Scope(prefix: name + "/", parameters: Parameters(), subgraphs: scope.subgraphs)
+    for part in composition.parts {
+      inner.entries[part.name] = addElement(inner.prefix + part.name, part.kind, nil, range, inner) ?? .broken
+    }
+    var inputs: [(name: String, alias: Int)] = []
+    var outputs: [(name: String, alias: Int)] = []
+    for end in composition.inputs {
+      inputs.append((end.name, wiring.addAlias("\(name).\(end.name)", range)))
+      inner.entries[end.inner] = .innerInput(inputs[inputs.count - 1].alias)
+    }
+    for end in composition.outputs {
+      outputs.append((end.name, wiring.addAlias("\(name).\(end.name)", range)))
+      inner.entries[end.inner] = .innerOutput(outputs[outputs.count - 1].alias)
+    }
+    for line in composition.graph {
+      do throws(ArrowError) {
+        connect(try parseArrows(line), YAMLNode(.scalar(line, isPlain: true), range), &inner)
+      } catch {
+        self.error(
+          range, "'\(name)' is put together wrongly: \(error.message)", "report this as a mistake of its author")
+      }
+    }
+    return .subgraph(inputs: inputs, outputs: outputs)
   }
 
   // MARK: Graph
@@ -255,7 +289,7 @@ extension PipelineLoader {
     if let kind = elementKinds.first(where: { $0.name == name }) {
       var full = "\(scope.prefix)\(name)@\(range.start.line)"
       if wiring.elements.contains(where: { $0.name == full }) { full += ":\(range.start.column)" }
-      return addElement(full, kind, nil, range) ?? .broken
+      return addElement(full, kind, nil, range, scope) ?? .broken
     }
     let known = scope.entries.keys.sorted() + elementKinds.map(\.name) + ["drop"]
     error(

@@ -30,6 +30,9 @@ extension PortKind {
   /// A port that receives nothing and frees what it is sent.
   public static var sink: any PortSpecification { NullSpecification() }
 
+  /// A port that plays a capture from memory, round and round as fast as it goes, and frees what it is sent.
+  public static func playback(of path: String) -> any PortSpecification { PlaybackSpecification(path: path) }
+
   /// A capture in place of a port; without one it receives nothing and counts what is sent.
   static func capture(input: String?, output: String?) -> any PortSpecification {
     var options = CapturePort.Options()
@@ -76,6 +79,17 @@ private enum PrecisionSetting: String, SettingChoice {
   case nanoseconds, microseconds
 
   var precision: CaptureWriter.Precision { self == .nanoseconds ? .nanoseconds : .microseconds }
+}
+
+struct PlaybackSpecification: PortSpecification {
+  var path: String
+
+  var summary: String { "playback \(path)" }
+  var isVirtual: Bool { true }
+
+  func open(number: Int, queues: Int, pool: PacketPool) throws(EnvironmentError) -> any Port {
+    try PlaybackPort(path, number: number, pool: pool)
+  }
 }
 
 struct DeviceSpecification: PortSpecification {

@@ -51,6 +51,7 @@ bool nfv_append(nfv_mbuf *to, const nfv_mbuf *from, uint32_t offset, uint32_t le
       offset = 0;
     }
   }
+  nfv_length_changed();
   head->pkt_len += length;
   return true;
 }

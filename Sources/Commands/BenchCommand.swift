@@ -10,9 +10,10 @@ struct Bench: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Measure what a pipeline costs on this machine.",
     discussion: """
-      Every port gives synthesised traffic as fast as one core can process it, and frees what it is sent. Cycles are \
-      those of the time-stamp counter; the share of each element is measured in every sixteenth round. Run it on an \
-      idle machine.
+      Every port gives synthesised traffic as fast as one core can process it, and frees what it is sent. With --in \
+      the named ports play captures instead, from memory and round and round; others then receive nothing unless \
+      --port names them. Cycles are those of the time-stamp counter; the share of each port and element is measured \
+      in every sixteenth round. Run it on an idle machine.
       """)
 
   enum Transport: String, CaseIterable, ExpressibleByArgument {
@@ -31,7 +32,12 @@ struct Bench: ParsableCommand {
     "10.0.0.0/8"
   @Option(help: ArgumentHelp("Prefix that sources are taken from.", valueName: "prefix")) var source = "172.16.0.0/12"
   @Option(name: .customLong("batch"), help: "Batch size, 1 to 256.") var batchSize: Int?
-  @Option(name: .customLong("port"), help: "Receive on this port only; may be repeated.") var ports: [String] = []
+  @Option(name: .customLong("port"), help: "Synthesise traffic on this port only; may be repeated.")
+  var ports: [String] = []
+  @Option(
+    name: .customLong("in"),
+    help: ArgumentHelp("Play a capture into a port, round and round.", valueName: "port=capture"))
+  var inputs: [String] = []
   @Flag(help: "Print JSON.") var json = false
 
   func validate() throws {
@@ -41,16 +47,23 @@ struct Bench: ParsableCommand {
 
   func run() throws {
     let profile = try profile()
-    let wanted = ports
+    let captures = try captures()
+    let synthesised = ports
     var receiving: [String] = []
     let loaded = pipeline.load { name, described in
-      if described.receives { receiving.append(name) }
-      guard described.receives, wanted.isEmpty || wanted.contains(name) else { return PortKind.sink }
-      return TrafficSpecification(profile)
+      guard described.receives else { return PortKind.sink }
+      receiving.append(name)
+      if let capture = captures[name] { return PortKind.playback(of: capture) }
+      let isSynthesised = synthesised.isEmpty ? captures.isEmpty : synthesised.contains(name)
+      return isSynthesised ? TrafficSpecification(profile) : PortKind.sink
     }
-    if let unknown = wanted.first(where: { !receiving.contains($0) }) {
-      throw ValidationError(
-        "the pipeline receives on no port '\(unknown)'; --port takes \(receiving.joined(separator: ", "))")
+    let choices = receiving.joined(separator: ", ")
+    for (option, names) in [("--port", synthesised), ("--in", captures.keys.sorted())] {
+      guard let unknown = names.first(where: { !receiving.contains($0) }) else { continue }
+      throw ValidationError("the pipeline receives on no port '\(unknown)'; \(option) takes \(choices)")
+    }
+    if let both = synthesised.first(where: { captures[$0] != nil }) {
+      throw ValidationError("port '\(both)' cannot play a capture and synthesised traffic; name it by --in or --port")
     }
     var measured = loaded
     measured.runtime.workers = 1
@@ -59,6 +72,7 @@ struct Bench: ParsableCommand {
     options.eal = pipeline.ealArguments
     options.batchSize = batchSize
     options.duration = UInt64(seconds * 1e9)
+    options.notice = { Console.error("nfvrun: warning: \($0)") }
     let stop = StopFlag()
     let outcome: Runner.Outcome
     do throws(RunError) {
@@ -73,6 +87,16 @@ struct Bench: ParsableCommand {
     }
     let cost = Cost(outcome.report)
     Console.print(json ? cost.json.text : cost.text)
+  }
+
+  /// The captures to play, by port.
+  private func captures() throws -> [String: String] {
+    do throws(PortBinding.Malformed) {
+      let bindings = try PortBinding.parse(inputs: inputs, outputs: [])
+      return Dictionary(uniqueKeysWithValues: bindings.map { ($0.port, $0.input ?? "") })
+    } catch {
+      throw ValidationError("\(error)")
+    }
   }
 
   private func profile() throws -> TrafficProfile {

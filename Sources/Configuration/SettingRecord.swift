@@ -10,6 +10,8 @@ public struct SettingRecord: Sendable {
     case list
     /// A mapping whose keys the user chooses.
     case map
+    /// A mapping whose keys the user chooses, to mappings with the nested settings.
+    case named
   }
 
   /// The key.
@@ -28,7 +30,7 @@ public struct SettingRecord: Sendable {
   public var shape = Shape.value
   /// Whether the element can be given this value alone in place of a mapping.
   public var isShorthand = false
-  /// The settings of each mapping of a nested or list shape.
+  /// The settings of each mapping of a nested, list or named shape.
   public var nested: [SettingRecord] = []
 
   /// Members of a JSON Schema object for the value, as JSON text.
@@ -40,6 +42,7 @@ public struct SettingRecord: Sendable {
     case .value: #"\#(described), "anyOf": [{\#(schema.jsonSchema)}, {\#(Self.parameterSchema)}]"#
     case .map: #"\#(described), "type": "object", "additionalProperties": {\#(schema.jsonSchema)}"#
     case .nested: "\(described), \(Self.objectSchema(nested))"
+    case .named: #"\#(described), "type": "object", "additionalProperties": {\#(Self.objectSchema(nested))}"#
     case .list:
       #"\#(described), "anyOf": [{\#(Self.objectSchema(nested))}, "#
         + #"{"type": "array", "items": {\#(Self.objectSchema(nested))}}]"#

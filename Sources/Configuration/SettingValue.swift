@@ -40,11 +40,14 @@ public struct SettingContext: Sendable {
   public var folder: String
   /// Collects the elements that settings refer to, for the graph to look up.
   public var references: ReferenceCollector?
+  /// The ports that settings may refer to.
+  public var ports: PortDirectory
 
   /// A context for files in `folder`.
-  public init(folder: String, references: ReferenceCollector? = nil) {
+  public init(folder: String, references: ReferenceCollector? = nil, ports: PortDirectory = PortDirectory()) {
     self.folder = folder
     self.references = references
+    self.ports = ports
   }
 }
 
@@ -263,5 +266,51 @@ public struct ElementReference: SettingValue, Hashable, Sendable {
     guard let text = node.scalar, !text.isEmpty else { throw Self.mismatch(node) }
     self.init(name: text, range: node.range)
     context.references?.references.append(self)
+  }
+}
+
+/// The pipeline's ports by name, and the numbers that their packets carry. Filled by one thread, while a file is read and
+/// again when ports are opened.
+public final class PortDirectory: @unchecked Sendable {
+  private var entries: [(name: String, number: Int)] = []
+
+  /// A directory of these ports.
+  public init(_ entries: [(name: String, number: Int)] = []) { self.entries = entries }
+
+  /// Adds a port, or gives one its number.
+  public func set(_ name: String, number: Int) {
+    entries.removeAll { $0.name == name }
+    entries.append((name, number))
+  }
+
+  /// Names of all ports.
+  public var names: [String] { entries.map(\.name) }
+
+  /// The number that packets from this port carry.
+  public func number(of name: String) -> Int? { entries.first { $0.name == name }?.number }
+}
+
+/// The name of a port of the pipeline.
+public struct PortReference: SettingValue, Hashable, Sendable {
+  /// The name.
+  public let name: String
+  /// The number that packets from the port carry.
+  public let number: Int
+
+  public static var schema: ValueSchema { ValueSchema("port's name", example: "lan") }
+  public var settingText: String { name }
+  public static var placeholder: PortReference { PortReference(name: "", number: 0) }
+
+  private init(name: String, number: Int) {
+    self.name = name
+    self.number = number
+  }
+
+  public init(setting node: YAMLNode, context: SettingContext) throws(ConfigurationError) {
+    guard let text = node.scalar, !text.isEmpty else { throw Self.mismatch(node) }
+    guard let number = context.ports.number(of: text) else {
+      throw node.error("there is no port '\(text)'", remedy(for: text, among: context.ports.names))
+    }
+    self.init(name: text, number: number)
   }
 }

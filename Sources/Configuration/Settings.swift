@@ -139,6 +139,33 @@ public struct Settings {
     return (node.sequence ?? [node]).compactMap { readNested($0, body) }
   }
 
+  /// Takes a mapping whose keys the user chooses and whose values are mappings of settings, in the order of the file.
+  /// - Parameter body: Reads one of them; called with its key.
+  public mutating func takeNamed<T>(
+    _ key: String, _ help: String = "", _ body: (String, inout Settings) throws(ConfigurationError) -> T
+  ) throws(ConfigurationError) -> [T] {
+    recordNested(key, help, .named, required: true) { (nested: inout Settings) throws(ConfigurationError) in
+      try body("name", &nested)
+    }
+    guard let node = node(key, shorthand: false) else {
+      noteMissing(key, "add '\(key):' and under it 'name: { ... }'")
+      return []
+    }
+    guard let entries = node.mapping else {
+      mistakes +=
+        node.error("\(node.typeName) is not a mapping", "write '\(key):' and under it 'name: { ... }'").diagnostics
+      return []
+    }
+    return entries.compactMap { entry in
+      let name = entry.key.scalar ?? ""
+      guard isName(name) else {
+        reject(entry.key.range, "'\(name)' cannot be a name", remedy: "choose one of letters, digits, '_' and '-'")
+        return nil
+      }
+      return readNested(entry.value) { (nested: inout Settings) throws(ConfigurationError) in try body(name, &nested) }
+    }
+  }
+
   /// Takes a mapping whose keys the user chooses, in the order of the file; empty when it is left out.
   public mutating func takeMap<T: SettingValue>(
     _ key: String, of type: T.Type = T.self, _ help: String = "", required: Bool = false, shorthand: Bool = false
@@ -335,8 +362,26 @@ public struct Settings {
     guard isProbe else { return }
     var nested = Settings(probing: store)
     _ = try? body(&nested)
-    let name = shape == .list ? "list of mappings" : "mapping"
+    let name =
+      switch shape {
+      case .list: "list of mappings"
+      case .named: "mappings by name"
+      default: "mapping"
+      }
     record(key, ValueSchema(name, example: "{}"), help, required: required, shape: shape, shorthand: shorthand)
     records[records.count - 1].nested = nested.records
   }
+}
+
+/// Whether `text` can name an element, a port, an interface or an end.
+public func isName(_ text: some StringProtocol) -> Bool {
+  !text.isEmpty
+    && text.utf8.allSatisfy { byte in
+      switch byte {
+      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"):
+        true
+      default: false
+      }
+    }
 }

@@ -16,7 +16,9 @@ final class OpenedPipeline {
         name: "packets", packets: pipeline.runtime.packets, dataRoom: pipeline.runtime.dataRoom)
       var opened: [any Port] = []
       for (index, port) in pipeline.ports.enumerated() {
-        opened.append(try port.specification.open(number: 64 + index, queues: pipeline.queues(of: index), pool: pool))
+        let number = Pipeline.portNumber(index)
+        opened.append(try port.specification.open(number: number, queues: pipeline.queues(of: index), pool: pool))
+        pipeline.portOpened(index, number: opened[index].number)
       }
       ports = opened
     } catch {

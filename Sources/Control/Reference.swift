@@ -20,8 +20,8 @@ public struct Reference {
   /// The settings of an element, found by having it made from a probe.
   static func settings(of element: ElementKind) -> (records: [SettingRecord], outputs: [OutputDescription]) {
     var probe = Settings.probe()
-    let instance = try? element.make(&probe)
-    return (probe.records, instance?.outputs ?? [])
+    guard case .instance(let instance)? = try? element.make(&probe) else { return (probe.records, []) }
+    return (probe.records, instance.outputs)
   }
 
   /// The page of one element.

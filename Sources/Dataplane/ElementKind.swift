@@ -12,8 +12,16 @@ public struct ElementKind: Sendable {
   public let boundsLoops: Bool
   /// Names of the element's own drop reasons, in the order of their codes.
   public let dropReasons: [String]
-  /// Makes an instance. Leftover settings are the caller's to refuse.
-  public let make: @Sendable (_ settings: inout Settings) throws(ConfigurationError) -> ElementInstance
+  /// Makes an instance, or says what to make it of. Leftover settings are the caller's to refuse.
+  public let make: @Sendable (_ settings: inout Settings) throws(ConfigurationError) -> Making
+
+  /// What comes of settings.
+  public enum Making {
+    /// An element.
+    case instance(ElementInstance)
+    /// An element that is made of others.
+    case composition(Composition)
+  }
 
   /// An entry for `type` under its own name.
   @inlinable
@@ -21,14 +29,40 @@ public struct ElementKind: Sendable {
     self.init(
       name: "\(type)", about: E.about, inputs: describeInputs(type), boundsLoops: E.boundsLoops,
       dropReasons: E.Drop.self == NoDropReason.self ? [] : E.Drop.allCases.map { "\($0)" },
-      make: { (settings: inout Settings) throws(ConfigurationError) in ElementInstance(try E(&settings)) })
+      make: { (settings: inout Settings) throws(ConfigurationError) in .instance(ElementInstance(try E(&settings))) })
+  }
+
+  /// An entry for `type`, which is made of others, under its own name.
+  public init<C: CompositeElement & SendableMetatype>(composite type: C.Type) {
+    self.init(
+      name: "\(type)", about: C.about, inputs: [], boundsLoops: false, dropReasons: [],
+      make: { (settings: inout Settings) throws(ConfigurationError) in .composition(try C(&settings).composition) })
+  }
+
+  /// A part of a composition, which `instance` makes.
+  @inlinable
+  init<E: Element & ~Copyable & SendableMetatype>(
+    part type: E.Type, _ instance: @escaping @Sendable () throws(ConfigurationError) -> ElementInstance
+  ) {
+    self.init(
+      name: "\(type)", about: E.about, inputs: describeInputs(type), boundsLoops: E.boundsLoops,
+      dropReasons: E.Drop.self == NoDropReason.self ? [] : E.Drop.allCases.map { "\($0)" },
+      make: { (_: inout Settings) throws(ConfigurationError) in .instance(try instance()) })
+  }
+
+  /// Makes an instance of what is no composition.
+  public func makeInstance(_ settings: inout Settings) throws(ConfigurationError) -> ElementInstance {
+    switch try make(&settings) {
+    case .instance(let instance): return instance
+    case .composition: throw settings.fail(nil, "\(name) is made of other elements", remedy: "use it in a pipeline")
+    }
   }
 
   @usableFromInline
   init(
     name: String, about: ElementDescription, inputs: [InputDescription], boundsLoops: Bool,
     dropReasons: [String],
-    make: @escaping @Sendable (_ settings: inout Settings) throws(ConfigurationError) -> ElementInstance
+    make: @escaping @Sendable (_ settings: inout Settings) throws(ConfigurationError) -> Making
   ) {
     self.name = name
     self.about = about

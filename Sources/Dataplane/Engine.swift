@@ -7,6 +7,9 @@ struct Engine: ~Copyable {
   let nodes: UnsafeMutablePointer<Plan.Node>
   let nodeCount: Int
   let vectors: UnsafeMutablePointer<UnsafeMutablePointer<PacketVector>>
+  /// A bit for each node that may have packets, lowest first: most nodes of a large graph have none most of the time.
+  let pending: UnsafeMutablePointer<UInt64>
+  let pendingWords: Int
   let queues: UnsafeMutablePointer<(any PortQueue)?>
   let burst: UnsafeMutablePointer<Burst>
   /// What the node at hand is run on: an input's vector, or `spare`.
@@ -34,6 +37,9 @@ struct Engine: ~Copyable {
     unsafe nodes = plan.nodes
     unsafe nodeCount = plan.nodeCount
     unsafe vectors = plan.vectors
+    unsafe pendingWords = plan.nodeCount / 64 + 1
+    unsafe pending = .allocate(capacity: plan.nodeCount / 64 + 1)
+    unsafe pending.initialize(repeating: 0, count: plan.nodeCount / 64 + 1)
     unsafe queues = .allocate(capacity: plan.nodeCount)
     for index in 0..<plan.nodeCount {
       switch plan.roles[index] {
@@ -56,6 +62,7 @@ struct Engine: ~Copyable {
   deinit {
     unsafe queues.deinitialize(count: nodeCount)
     unsafe queues.deallocate()
+    unsafe pending.deallocate()
     unsafe burst.pointee.codes.deallocate()
     unsafe burst.pointee.emissions.deallocate()
     unsafe burst.deallocate()
@@ -70,6 +77,9 @@ struct Engine: ~Copyable {
   /// Receives a batch at a node. Returns how many packets came.
   mutating func receive(_ index: Int) -> Int {
     let node = unsafe nodes + index
+    // What comes in is run next, and timed, too.
+    let timed = unsafe (passes &+ 1) % Self.timingInterval == 0
+    let before = timed ? nfv_tsc() : 0
     let vector = unsafe node.pointee.outputs[0]
     unsafe vector.pointee.reserve(batchSize)
     let slots = unsafe vector.pointee.slots + vector.pointee.count
@@ -84,11 +94,16 @@ struct Engine: ~Copyable {
       }
     }
     unsafe vector.pointee.noteAppended(count, bytes: bytes)
+    unsafe note(pending: node.pointee.targets[0])
     let counters = unsafe node.pointee.counters
     unsafe counters.add(CounterWords.packetsIn, UInt64(count))
     unsafe counters.add(CounterWords.bytesIn, bytes)
     unsafe counters.add(CounterWords.runs, 1)
     unsafe counters.add(CounterWords.outputs, UInt64(count))
+    if timed {
+      unsafe counters.add(CounterWords.ticks, nfv_tsc() &- before)
+      unsafe counters.add(CounterWords.timedPackets, UInt64(count))
+    }
     return count
   }
 
@@ -122,7 +137,9 @@ struct Engine: ~Copyable {
   /// Runs the nodes in order until nothing is pending.
   mutating func settle() {
     var rounds = 0
-    while unsafe pass(), unsafe plan.hasCycle {
+    unsafe passes &+= 1
+    let timed = unsafe passes % Self.timingInterval == 0
+    while unsafe pass(timed: timed) {
       rounds += 1
       if unsafe rounds == Self.roundLimit {
         unsafe dropPending(.looped)
@@ -131,46 +148,61 @@ struct Engine: ~Copyable {
     }
   }
 
-  /// Runs every node that has packets once. Returns whether any had.
-  private mutating func pass() -> Bool {
-    var worked = false
-    unsafe passes &+= 1
-    let timed = unsafe passes % Self.timingInterval == 0
+  @inline(__always)
+  private func note(pending node: Int) { unsafe pending[node >> 6] |= 1 &<< UInt64(node & 63) }
+
+  /// Runs every node that has packets once, in order. Returns whether a node before it had packets put into it meanwhile:
+  /// the graph has a loop.
+  private mutating func pass(timed: Bool) -> Bool {
     var before = timed ? nfv_tsc() : 0
-    for index in unsafe 0..<nodeCount {
-      let node = unsafe nodes + index
-      var ran = 0
-      if unsafe isOrdered && node.pointee.inputCount > 1 { ran = unsafe runInOrder(node) }
-      for input in unsafe 0..<(ran > 0 ? 0 : node.pointee.inputCount) {
-        let vector = unsafe vectors[node.pointee.firstInput + input]
-        guard unsafe vector.pointee.count > 0 else { continue }
-        unsafe ran += vector.pointee.count
-        if unsafe node.pointee.feedsItself {
-          unsafe swap(&spare.pointee, &vector.pointee)
-          unsafe current = spare
-        } else {
-          unsafe current = vector
-        }
-        if unsafe isOrdered { unsafe current.pointee.restoreOrder() }
-        switch unsafe node.pointee.step {
-        case .element: unsafe run(node, input: input)
-        case .transmit: unsafe transmit(index)
-        case .discard: unsafe discard(node)
-        case .receive: break
-        }
-        unsafe current.pointee.clear()
-      }
-      guard ran > 0 else { continue }
-      worked = true
-      unsafe freed.free()
-      if timed {
-        let after = nfv_tsc()
-        unsafe node.pointee.counters.add(CounterWords.ticks, after &- before)
-        unsafe node.pointee.counters.add(CounterWords.timedPackets, UInt64(ran))
-        before = after
+    for word in unsafe 0..<pendingWords {
+      var passed: UInt64 = 0
+      while true {
+        let ready = unsafe pending[word] & ~passed
+        guard ready != 0 else { break }
+        let bit = ready.trailingZeroBitCount
+        passed = (2 &<< UInt64(bit)) &- 1
+        unsafe pending[word] &= ~(1 &<< UInt64(bit))
+        unsafe run((word << 6) + bit, timed: timed, &before)
       }
     }
-    return worked
+    for word in unsafe 0..<pendingWords where unsafe pending[word] != 0 { return true }
+    return false
+  }
+
+  /// Runs a node on what waits at its inputs.
+  @inline(__always)
+  private mutating func run(_ index: Int, timed: Bool, _ before: inout UInt64) {
+    let node = unsafe nodes + index
+    var ran = 0
+    if unsafe isOrdered && node.pointee.inputCount > 1 { ran = unsafe runInOrder(node) }
+    for input in unsafe 0..<(ran > 0 ? 0 : node.pointee.inputCount) {
+      let vector = unsafe vectors[node.pointee.firstInput + input]
+      guard unsafe vector.pointee.count > 0 else { continue }
+      unsafe ran += vector.pointee.count
+      if unsafe node.pointee.feedsItself {
+        unsafe swap(&spare.pointee, &vector.pointee)
+        unsafe current = spare
+      } else {
+        unsafe current = vector
+      }
+      if unsafe isOrdered { unsafe current.pointee.restoreOrder() }
+      switch unsafe node.pointee.step {
+      case .element: unsafe run(node, input: input)
+      case .transmit: unsafe transmit(index)
+      case .discard: unsafe discard(node)
+      case .receive: break
+      }
+      unsafe current.pointee.clear()
+    }
+    guard ran > 0 else { return }
+    unsafe freed.free()
+    if timed {
+      let after = nfv_tsc()
+      unsafe node.pointee.counters.add(CounterWords.ticks, after &- before)
+      unsafe node.pointee.counters.add(CounterWords.timedPackets, UInt64(ran))
+      before = after
+    }
   }
 
   /// Runs an element on what waits at its inputs together in order of arrival; what comes from the same packet in order
@@ -274,6 +306,7 @@ struct Engine: ~Copyable {
     let first = unsafe codes[0]
     if unsafe first < node.pointee.outputCount && nfv_all_equal(codes, UInt32(count)) {
       unsafe passBlock(to: node.pointee.outputs[Int(first)])
+      unsafe note(pending: node.pointee.targets[Int(first)])
       unsafe node.pointee.counters.add(CounterWords.outputs + Int(first), UInt64(count))
       return
     }
@@ -281,11 +314,17 @@ struct Engine: ~Copyable {
       unsafe nfv_all_below(codes, UInt32(count), UInt16(node.pointee.outputCount))
     {
       unsafe passBlock(to: target)
+      unsafe note(pending: node.pointee.targets[0])
       let words = unsafe node.pointee.counters.words + CounterWords.outputs
       for index in 0..<count { unsafe nfv_increment(words + Int(codes[index])) }
       return
     }
+    unsafe noteTargets(of: node)
     for index in 0..<count { unsafe deliver(node, slots[index], codes[index]) }
+  }
+
+  private func noteTargets(of node: UnsafeMutablePointer<Plan.Node>) {
+    for output in unsafe 0..<node.pointee.outputCount { unsafe note(pending: node.pointee.targets[output]) }
   }
 
   /// Moves the burst to an input: when it is all there is, by exchanging the places that packets wait in.
@@ -320,6 +359,7 @@ struct Engine: ~Copyable {
   private mutating func distributeWithEmissions(_ node: UnsafeMutablePointer<Plan.Node>) {
     let count = unsafe burst.pointee.count
     let emissions = unsafe burst.pointee.emissionCount
+    unsafe noteTargets(of: node)
     var next = 0
     for index in 0...count {
       while unsafe next < emissions && burst.pointee.emissions[next].position <= index {
@@ -369,6 +409,7 @@ struct Engine: ~Copyable {
   }
 
   private mutating func dropPending(_ reason: DropReason) {
+    unsafe pending.update(repeating: 0, count: pendingWords)
     for index in unsafe 0..<nodeCount {
       let node = unsafe nodes + index
       for input in unsafe 0..<node.pointee.inputCount {

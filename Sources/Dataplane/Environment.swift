@@ -84,6 +84,9 @@ public enum PacketEnvironment {
     return arguments + extra
   }
 
+  /// Whether EAL runs: what lives in its memory can be made.
+  public static var isRunning: Bool { nfv_eal_is_running() }
+
   /// Gives the calling thread an identity of its own, as a worker does; false when a process has no more of them.
   package static func registerThread() -> Bool {
     defer { nfv_thread_unregister() }

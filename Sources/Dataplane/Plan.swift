@@ -26,6 +26,8 @@ public final class Plan {
     let firstInput: Int
     let inputCount: Int
     let outputs: UnsafeMutablePointer<UnsafeMutablePointer<PacketVector>>
+    /// The nodes that the outputs lead to.
+    let targets: UnsafeMutablePointer<Int>
     let outputCount: Int
     let counters: CounterWords
     /// Where all outputs lead, when that is one input.
@@ -70,6 +72,7 @@ public final class Plan {
   deinit {
     for index in 0..<nodeCount {
       unsafe nodes[index].outputs.deallocate()
+      unsafe nodes[index].targets.deallocate()
       unsafe nodes[index].counters.deallocate()
     }
     for index in 0..<vectorCount {
@@ -112,12 +115,15 @@ public final class Plan {
     for offset in 0..<inputs {
       let vector = UnsafeMutablePointer<PacketVector>.allocate(capacity: 1)
       unsafe vector.initialize(to: PacketVector(capacity: 512))
-      unsafe vectors[vectorCount + offset] = vector
+      unsafe self.vectors[vectorCount + offset] = vector
     }
-    let targets = UnsafeMutablePointer<UnsafeMutablePointer<PacketVector>>.allocate(capacity: max(outputs, 1))
+    let vectors = UnsafeMutablePointer<UnsafeMutablePointer<PacketVector>>.allocate(capacity: max(outputs, 1))
+    let targets = UnsafeMutablePointer<Int>.allocate(capacity: max(outputs, 1))
+    unsafe targets.initialize(repeating: 0, count: max(outputs, 1))
     let node = unsafe Node(
       step: step, element: element, firstInput: vectorCount,
-      inputCount: inputs, outputs: targets, outputCount: outputs, counters: CounterWords(outputs: outputs))
+      inputCount: inputs, outputs: vectors, targets: targets, outputCount: outputs,
+      counters: CounterWords(outputs: outputs))
     unsafe (nodes + nodeCount).initialize(to: node)
     vectorCount += inputs
     nodeCount += 1
@@ -133,6 +139,7 @@ public final class Plan {
   public func connect(_ from: PlanNode, output: Int, to target: PlanNode, input: Int) {
     let vector = unsafe vectors[nodes[target.index].firstInput + input]
     unsafe nodes[from.index].outputs[output] = vector
+    unsafe nodes[from.index].targets[output] = target.index
     connected[from.index][output] = (target.index, input)
     let outputs = unsafe connected[from.index].indices.lazy.map { unsafe self.nodes[from.index].outputs[$0] }
     let isSole = unsafe !connected[from.index].contains { $0 == nil } && outputs.allSatisfy { unsafe $0 == vector }

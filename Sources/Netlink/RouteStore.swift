@@ -111,8 +111,9 @@ struct RouteStore<Prefix: Hashable> {
           }
       }
     }
+    // IPv6's never go before others of their metric.
     let index =
-      placement == .first
+      placement == .first && !hasSiblings
       ? entries.firstIndex { $0.metric >= entry.metric } : entries.firstIndex { $0.metric > entry.metric }
     entries.insert(entry, at: index ?? entries.endIndex)
     setEntries(entries, at: prefix)

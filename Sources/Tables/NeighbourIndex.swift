@@ -6,8 +6,10 @@ import Wire
 /// An open-addressing index of fixed size, a cache line a neighbour, at most half full. A neighbour's word is replaced by
 /// a single store. Its key is written under a version that a reader compares before and after; a reader that meets a
 /// change reads `unknown`, and asks the table.
+///
+/// It cannot be copied but by name, so that packet loops count no references, which other workers would feel.
 @safe @frozen
-public struct NeighbourReader: Sendable {
+public struct NeighbourReader: ~Copyable, Sendable {
   @usableFromInline let storage: FlatStorage
   @usableFromInline nonisolated(unsafe) let cells: UnsafeMutablePointer<Atomic<UInt64>>
   @usableFromInline let mask: UInt64
@@ -39,11 +41,20 @@ public struct NeighbourReader: Sendable {
     }
   }
 
+  /// Another reader of the same neighbours, for an owner of its own.
+  public init(_ other: borrowing NeighbourReader) {
+    storage = other.storage
+    unsafe cells = other.cells
+    mask = other.mask
+    seed = other.seed
+  }
+
   /// Looks a neighbour up without a lock.
   @inlinable @inline(__always)
   public func lookup(_ key: NeighbourKey) -> NeighbourReading {
     var slot = key.mixed(seed: seed) & mask
-    for _ in 0...mask {
+    var left = mask
+    while true {
       let cell = unsafe cells + Int(truncatingIfNeeded: slot &* Self.cellsPerSlot)
       let before = unsafe cell[Int(Self.version)].load(ordering: .acquiring)
       let scope = unsafe cell[Int(Self.scope)].load(ordering: .acquiring)
@@ -55,9 +66,10 @@ public struct NeighbourReader: Sendable {
         let after = unsafe cell[Int(Self.version)].load(ordering: .relaxed)
         return before == after && before & 1 == 0 ? NeighbourReading(word: word) : .unknown
       }
+      if left == 0 { return .unknown }
+      left &-= 1
       slot = (slot &+ 1) & mask
     }
-    return .unknown
   }
 }
 

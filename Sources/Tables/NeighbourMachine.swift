@@ -40,7 +40,8 @@ struct NeighbourMachine: ~Copyable {
   private(set) var statistics = NeighbourStatistics()
 
   init(
-    index: NeighbourReader, timers: NeighbourTimers, capacity: Int, unresolvedLimit: Int, interfaces: Int, seed: UInt64
+    index: consuming NeighbourReader, timers: NeighbourTimers, capacity: Int, unresolvedLimit: Int, interfaces: Int,
+    seed: UInt64
   ) {
     self.index = index
     self.timers = timers

@@ -30,11 +30,12 @@ public final class NeighbourTable: Sendable {
     precondition(interfaces > 0 && capacity > 0 && unresolved > 0, "a neighbour table has room for one neighbour")
     self.interfaces = interfaces
     let index = NeighbourReader(capacity: capacity, seed: seed)
-    reader = index
     machine = Mutex(
       NeighbourMachine(
-        index: index, timers: timers, capacity: capacity, unresolvedLimit: unresolved, interfaces: interfaces,
+        index: NeighbourReader(index), timers: timers, capacity: capacity, unresolvedLimit: unresolved,
+        interfaces: interfaces,
         seed: seed))
+    reader = index
   }
 
   // MARK: Use

@@ -28,8 +28,8 @@ func parsed(_ text: String) throws -> Any {
         """)
   }
 
-  /// RFC 8259, section 7.
-  @Test func escapesWhatMustBe() throws {
+  /// Quotation mark, reverse solidus and control characters are escaped; whatever else stands as it is.
+  @Test func rfc8259_7_strings() throws {
     #expect(JSON.string("a\"b\\c\n\r\t/").text == #""a\"b\\c\n\r\t/""#)
     #expect(JSON.string("\u{0}\u{1}\u{1F}\u{7F}").text == "\"\\u0000\\u0001\\u001f\u{7F}\"")
     #expect(JSON.string("\r\n").text == #""\r\n""#)

@@ -72,8 +72,14 @@ import Testing
     let packets = try #require(json["packets"] as? Int)
     let megapackets = try #require(json["mpps"] as? Double)
     #expect(packets == Int(report.balance.received) && packets > 1000)
-    let exact = Double(packets) / Double(report.nanoseconds) * 1e3
-    #expect(abs(megapackets - exact) <= 0.0051 + exact / 1000, "rounded to hundredths, \(megapackets) for \(exact)")
+    let source = try #require((json["ports"] as? [[String: Any]])?.first?["received"] as? [String: Any])
+    #expect(source["packets"] as? Int == packets && source["batch"] as? Double ?? 0 > 32)
+    #expect(source["cyclesPerPacket"] as? Double ?? 0 > 0, "what receiving costs is measured, too")
+    let seconds = try #require(json["seconds"] as? Double)
+    let duration = Double(report.nanoseconds) / 1e9
+    #expect(abs(seconds - duration) < 0.0051, "rounded to hundredths, \(seconds) for \(duration)")
+    let exact = Double(packets) / duration / 1e6
+    #expect(abs(megapackets - exact) < 0.0051, "rounded to hundredths, \(megapackets) for \(exact)")
     let whole = try #require(json["cyclesPerPacket"] as? Double)
     let element = try #require((json["elements"] as? [[String: Any]])?.first)
     #expect(element["name"] as? String == "in" && element["type"] as? String == "CheckIP")
@@ -86,6 +92,49 @@ import Testing
     let lines = cost.text.split(separator: "\n")
     #expect(lines.last == Substring(report.summary))
     #expect(lines.contains { $0.contains("Mpps") && $0.contains("cycles a packet in all") })
+  }
+
+  /// Shares are of all cycles, weighed by packets; drops stand by reason, in the table and for programs.
+  @Test func costIsSharedOut() throws {
+    func counters(_ packets: UInt64, cycles: UInt64, drops: [UInt8: UInt64] = [:]) -> NodeCounters {
+      var counters = NodeCounters()
+      counters.packetsIn = packets
+      counters.runs = packets / 50
+      counters.ticks = cycles * 100
+      counters.timedPackets = 100
+      counters.drops = drops
+      return counters
+    }
+    var report = Report()
+    report.ports = [
+      .init(name: "lan", kind: "playback a.pcap", received: counters(1000, cycles: 40)),
+      .init(name: "wan", kind: "null", transmitted: counters(600, cycles: 10, drops: [0: 7])),
+    ]
+    report.elements = [
+      .init(
+        name: "in", type: "CheckIP", outputs: ["ip", "other"],
+        counters: counters(1000, cycles: 20, drops: [1: 150, 2: 50]),
+        drops: [("malformed", 150), ("badChecksum", 50)], elementCounters: [])
+    ]
+    report.discarded = 200
+    // One hundred cycles a packet in all.
+    report.nanoseconds = UInt64(1000 * 100 * 1e9 / Double(PacketEnvironment.ticksPerSecond))
+    let json = try #require(try parsed(Cost(report).json.text) as? [String: Any])
+    let ports = try #require(json["ports"] as? [[String: Any]])
+    let received = try #require(ports[0]["received"] as? [String: Double])
+    #expect(received == ["packets": 1000, "cyclesPerPacket": 40, "share": 0.4, "batch": 50])
+    #expect(ports[0]["sent"] == nil && ports[1]["received"] == nil)
+    let sent = try #require(ports[1]["sent"] as? [String: Double])
+    #expect(sent == ["packets": 600, "cyclesPerPacket": 10, "share": 0.06, "batch": 50, "dropped": 7])
+    let element = try #require((json["elements"] as? [[String: Any]])?.first)
+    #expect(element["share"] as? Double == 0.2)
+    #expect(element["drops"] as? [String: Int] == ["malformed": 150, "badChecksum": 50])
+    #expect(json["discarded"] as? Int == 200)
+    let lines = Cost(report).text.split(separator: "\n").map { $0.split(separator: " ").joined(separator: " ") }
+    #expect(lines.contains("lan (playback a.pcap) 1,000 40.0 40 % 50.0"))
+    #expect(lines.contains("in CheckIP 1,000 20.0 20 % 50.0 150 malformed") && lines.contains("50 badChecksum"))
+    #expect(lines.contains("wan sent 600 10.0 6 % 50.0 7 portBusy"))
+    #expect(lines.contains("drop 200 200 discarded"))
   }
 
   @Test func nothingReceivedCostsNothing() throws {

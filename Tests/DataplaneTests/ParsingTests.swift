@@ -148,7 +148,10 @@ private func facts(_ frame: Frame, headroom: Int = 128) throws -> Facts {
     var bytes = Frame.ethernet().ipv6().ipv6Extension(0).udp().payload(count: 100).bytes
     bytes[55] = 255
     #expect(try !facts(Frame(bytes)).isIPv6)
-    // A first fragment must hold the whole chain (RFC 7112, section 5).
+  }
+
+  /// A first fragment that does not hold the whole chain of headers is refused.
+  @Test func rfc7112_5_aFirstFragmentHoldsTheWholeChain() throws {
     let cut = Frame.ethernet().ipv6().ipv6Fragment(moreFragments: true, nextHeader: 60).payload([
       17, 3, 0, 0, 0, 0, 0, 0,
     ])

@@ -584,6 +584,117 @@ private func refusal(_ path: String) throws -> EnvironmentError? {
   }
 }
 
+// MARK: Playback from memory
+
+@Suite struct PortsPlaybackTests {
+  /// Takes packets by bursts of `limit`; nil where the pool had none.
+  private func take(_ queue: any PortQueue, _ limit: Int) -> [[UInt8]] {
+    var taken: [[UInt8]] = []
+    unsafe withUnsafeTemporaryAllocation(of: PacketSlot.self, capacity: limit) { slots in
+      var bytes: UInt64 = 0
+      let count = unsafe queue.receive(slots.baseAddress!, limit: limit, now: Instant(nanoseconds: 5), bytes: &bytes)
+      for index in 0..<count {
+        guard let packet = unsafe Packet(taking: slots[index]) else { continue }
+        #expect(packet.ingressPort == 70)
+        bytes -= UInt64(packet.length)
+        taken.append(packet.copyBytes())
+        packet.discard()
+      }
+      #expect(bytes == 0, "bytes are counted as they are")
+    }
+    return taken
+  }
+
+  private func open(_ path: String, _ pool: borrowing TestPool) throws -> PlaybackPort {
+    try PlaybackPort(path, number: 70, pool: pool.pool)
+  }
+
+  private func refusal(_ path: String) throws -> EnvironmentError? {
+    try withTestPool(packets: 256, dataRoom: 256) { pool in
+      do {
+        _ = try open(path, pool)
+        return nil
+      } catch let error as EnvironmentError {
+        return error
+      }
+    }
+  }
+
+  /// Round and round in the capture's order, whatever the bursts; frames longer than a buffer take several.
+  @Test(arguments: [1, 3, 32]) func goesRoundAndRound(limit: Int) throws {
+    let folder = try Folder()
+    let frames = [frame(1), frame(2, count: 256), frame(3, count: 257), frame(4, count: 1514), frame(5, count: 0)]
+    let path = folder.write(pcap(frames.map { Record(bytes: $0) }))
+    try withTestPool(dataRoom: 256) { pool in
+      let port = try open(path, pool)
+      #expect(port.warnings == [])
+      // What was read stays, whatever becomes of the file.
+      _ = folder.write([], to: "in.pcap")
+      let queue = port.queues[0]
+      #expect(!queue.hasEnded && !queue.isTimed && queue.nextArrival == nil)
+      var played: [[UInt8]] = []
+      while played.count < 96 { played += take(queue, limit) }
+      #expect(played == played.indices.map { frames[$0 % 5] })
+    }
+  }
+
+  /// A pool that is short loses no frame and leaks no buffer: the next burst goes on where this one stopped.
+  @Test func goesOnWhenBuffersComeBack() throws {
+    let folder = try Folder()
+    let frames = (0..<7).map { frame($0, count: 60 + 1500 * ($0 % 2)) }
+    let path = folder.write(pcap(frames.map { Record(bytes: $0) }))
+    try withTestPool(packets: 64, dataRoom: 256) { pool in
+      let queue = try open(path, pool).queues[0]
+      var played: [[UInt8]] = []
+      var wasShort = false
+      for _ in 0..<50 {
+        let taken = take(queue, 40)
+        wasShort = wasShort || taken.count < 40
+        played += taken
+      }
+      #expect(wasShort && played.count > 300)
+      #expect(played == played.indices.map { frames[$0 % 7] })
+    }
+  }
+
+  @Test func refusesWhatHasNothingToPlay() throws {
+    let folder = try Folder()
+    let empty = folder.write(pcap([]))
+    #expect(try refusal(empty)?.message == "\(empty) holds no packet to be played")
+    #expect(try refusal("\(folder.path)/none.pcap")?.message.contains("cannot be read") == true)
+    let long = folder.write(pcap([Record(bytes: frame(1, count: 60_000))]), to: "long.pcap")
+    #expect(try refusal(long)?.message.contains("a packet of 60000 bytes") == true)
+    let cut = folder.write(Array(pcap([Record(bytes: frame(1))]).dropLast(10)), to: "cut.pcap")
+    #expect(try refusal(cut)?.message.contains("the 0 packets before it were played") == true)
+  }
+
+  @Test func saysWhatIsMissingOfACapture() throws {
+    let folder = try Folder()
+    let records = [Record(bytes: frame(1)), Record(bytes: frame(2), length: 1514), Record(bytes: frame(3))]
+    let path = folder.write(Array(pcap(records).dropLast(10)))
+    try withTestPool { pool in
+      let port = try open(path, pool)
+      #expect(port.warnings.count == 2 && port.warnings[0].contains("the 2 packets before it were played"))
+      #expect(port.warnings[1] == "\(path) holds only the beginning of 1 packets, which is what is played")
+      #expect(take(port.queues[0], 3) == [frame(1), frame(2), frame(1)])
+    }
+  }
+
+  @Test func freesWhatItIsSent() throws {
+    let folder = try Folder()
+    let path = folder.write(pcap([Record(bytes: frame(1))]))
+    try withTestPool { pool in
+      let queue = try open(path, pool).queues[0]
+      unsafe withUnsafeTemporaryAllocation(of: PacketSlot.self, capacity: 8) { slots in
+        var bytes: UInt64 = 0
+        let now = Instant(nanoseconds: 0)
+        #expect(unsafe queue.receive(slots.baseAddress!, limit: 8, now: now, bytes: &bytes) == 8)
+        #expect(unsafe queue.transmit(slots.baseAddress!, count: 8, now: now) == 8)
+      }
+    }
+  }
+}
+
 // MARK: Captures from the world
 
 @Suite struct PortsWorldCaptureTests {

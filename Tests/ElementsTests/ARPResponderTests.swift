@@ -17,17 +17,20 @@ import Testing
       .arp(operation: 2, senderMAC: own, senderIP: target, targetMAC: host, targetIP: sender)
   }
 
+  /// A request for an address of one's own is answered to the sender with that address and its hardware address.
   @Test(arguments: ["10.0.0.2", "192.0.2.0", "192.0.2.3"]) func rfc826_answersRequests(target: String) throws {
     let arp = try ElementUnderTest(ARPResponder.self, settings: Self.settings)
     #expect(arp.push(Self.request(for: target).padded())["reply"].are([Self.reply(for: target).padded()]))
   }
 
+  /// A request that came by unicast is answered, too.
   @Test func rfc826_answersUnicastRequests() throws {
     let arp = try ElementUnderTest(ARPResponder.self, settings: Self.settings)
     let asked = Frame.ethernet(from: Self.host, to: Self.own).arp(senderMAC: Self.host, targetIP: "10.0.0.2")
     #expect(arp.push(asked)["reply"].count == 1)
   }
 
+  /// A probe, whose sender's address is all zeros, is answered, so that the prober sees the conflict.
   @Test func rfc5227_2_1_1_answersProbes() throws {
     let arp = try ElementUnderTest(ARPResponder.self, settings: Self.settings)
     let result = arp.push(Self.request(for: "10.0.0.2", by: "0.0.0.0"))

@@ -36,7 +36,7 @@ import Testing
         continue
       }
       var settings = Settings(root, range: root?.range)
-      let instance = try kind.make(&settings)
+      let instance = try kind.makeInstance(&settings)
       let plan = Plan(worker: 0, pool: pool, batchSize: 32, nodes: 3)
       let receive = plan.addReceive("in", port.queues[0])
       let element = plan.addElement(kind.name, instance, inputs: 1)

@@ -21,6 +21,19 @@ import Testing
         - { to: net, source: 10.0.0.0/29, destination: 192.0.2.0/24 }
       else: rest
       """,
+      """
+      rules:
+        - { to: scans, protocol: tcp, flags: [none, syn+fin, fin+psh+urg] }
+        - { to: odd, options: yes, fragment: not no }
+        - { to: filtered, filter: "icmp or (udp and greater 200)" }
+        - { to: web, protocol: tcp, destination_port: [80, 443], source: [10.0.0.0/30, not 10.0.0.1] }
+        - { to: marked, mark: 0x1/0x1, length: 60-200 }
+        - { to: web, source: not 10.0.0.0/8, destination_port: not 53 }
+        - { to: voice, dscp: [ef, af41], ecn: not ce }
+        - { to: errors, icmp_type: [3, 11], icmp_code: not 4 }
+        - { to: tagged, vlan: [1-10, not 7] }
+      else: rest
+      """,
     ],
     "CheckIP": ["", "{ checksum: no, addresses: no }"],
     "DecTTL": ["", "multicast: no"],

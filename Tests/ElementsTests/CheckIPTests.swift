@@ -31,7 +31,7 @@ import Testing
     #expect(check.push(frames)["other"].are(frames))
   }
 
-  /// Frames that RFC 1812, 5.2.2 or RFC 8200 forbids, with the reason's name.
+  /// Frames that are refused, with the reason's name.
   static let broken: [(reason: String, frame: Frame)] = [
     ("truncated", Frame(Array(frame({ _ in }).bytes.prefix(14 + 19)))),
     ("truncated", Frame(Array(frame({ _ in }).bytes.prefix(14)))),
@@ -65,10 +65,38 @@ import Testing
     ("badDestination", .ethernet().ipv6(to: "::ffff:10.0.0.1").udp()),
   ]
 
-  @Test(arguments: broken.indices) func drops(index: Int) throws {
-    let (reason, frame) = Self.broken[index]
+  private func expectDropped(_ isIPv6: Bool, _ reasons: Set<String>, sourceLocation: SourceLocation = #_sourceLocation)
+    throws
+  {
     let check = try ElementUnderTest(CheckIP.self)
-    #expect(check.push(frame).drops == [reason: 1], "\(frame)")
+    var count = 0
+    for (reason, frame) in Self.broken where Self.isIPv6(frame) == isIPv6 && reasons.contains(reason) {
+      #expect(check.push(frame).drops == [reason: 1], "\(frame)", sourceLocation: sourceLocation)
+      count += 1
+    }
+    #expect(count >= reasons.count, sourceLocation: sourceLocation)
+  }
+
+  private static func isIPv6(_ frame: Frame) -> Bool { Array(frame.bytes[12..<14]) == [0x86, 0xDD] }
+
+  /// A header that is cut short, of another version, with lengths that contradict each other or the frame, or with a wrong
+  /// checksum is discarded silently.
+  @Test func rfc1812_5_2_2_headerValidation() throws {
+    try expectDropped(false, ["truncated", "badVersion", "badHeaderLength", "badLength", "badChecksum"])
+  }
+
+  /// Packets from addresses that no host can have, and to ones that never stand on a link, are discarded.
+  @Test func rfc1812_5_3_7_martianAddresses() throws { try expectDropped(false, ["badSource", "badDestination"]) }
+
+  /// A header that is cut short, of another version or longer than the frame is refused.
+  @Test func rfc8200_3_headerValidation() throws { try expectDropped(true, ["truncated", "badVersion", "badLength"]) }
+
+  /// A chain of extension headers that leads out of the packet, or on and on, is refused.
+  @Test func rfc8200_4_extensionHeaders() throws { try expectDropped(true, ["badExtensions"]) }
+
+  /// The loopback and unspecified addresses, groups as sources and IPv4-mapped addresses are refused on a link.
+  @Test func rfc4291_2_5_addressesThatStandOnNoLink() throws {
+    try expectDropped(true, ["badSource", "badDestination"])
   }
 
   @Test func everyReasonIsGiven() {

@@ -24,7 +24,7 @@ private final class Bench {
     pool = try PacketPool(name: "worker\(TestEnvironment.uniqueNumber())", packets: 256)
     let kind = ElementKind(Neighbours.self)
     var settings = Settings(try YAMLDocument.load(text: text, name: "settings.yaml"), range: nil, store: store)
-    let instance = try kind.make(&settings)
+    let instance = try kind.makeInstance(&settings)
     let plan = Plan(worker: 0, pool: pool, batchSize: 32, nodes: 6)
     let sources = [MemorySource(pool: pool), MemorySource(pool: pool)]
     let receivers = sources.map { plan.addReceive("in", $0) }

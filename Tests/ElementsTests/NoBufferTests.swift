@@ -32,7 +32,7 @@ import Testing
     let plan = Plan(worker: 0, pool: pool, batchSize: 32, nodes: 8)
     let receive = plan.addReceive("in", source)
     let tee = plan.addElement("tee", ElementInstance(try Tee(&copies)), inputs: 1)
-    let instance = try kind.make(&settings)
+    let instance = try kind.makeInstance(&settings)
     let element = plan.addElement(name, instance, inputs: 1)
     let kept = MemorySink()
     let out = MemorySink()

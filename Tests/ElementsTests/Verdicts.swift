@@ -16,7 +16,7 @@ struct Verdicts {
     do throws(ConfigurationError) {
       let root = try YAMLDocument.load(text: text, name: "settings.yaml")
       var settings = Settings(root, range: root.range, context: SettingContext(folder: folder))
-      outputs = try kind.make(&settings).outputs
+      outputs = try kind.makeInstance(&settings).outputs
       warnings = settings.warnings
       try settings.finish()
     } catch {

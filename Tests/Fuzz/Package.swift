@@ -15,6 +15,10 @@ let package = Package(
         .product(name: "Commands", package: "nfvrun"), .product(name: "Elements", package: "nfvrun"),
       ], swiftSettings: fuzzed, linkerSettings: linked),
     .executableTarget(
+      name: "FuzzGraph",
+      dependencies: [.product(name: "Elements", package: "nfvrun"), .product(name: "TestKit", package: "nfvrun")],
+      swiftSettings: fuzzed, linkerSettings: linked),
+    .executableTarget(
       name: "FuzzPackets",
       dependencies: [.product(name: "Dataplane", package: "nfvrun"), .product(name: "Elements", package: "nfvrun")],
       swiftSettings: fuzzed, linkerSettings: linked),

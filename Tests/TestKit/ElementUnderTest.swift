@@ -34,25 +34,27 @@ public final class ElementUnderTest {
   ///   - batchSize: 1 to 256.
   ///   - packets: Buffers in the test's pool.
   ///   - folder: What paths in the settings are relative to. Mistakes are reported in `settings.yaml`.
+  ///   - ports: Ports that settings may name, with the numbers that their packets carry.
   ///   - start: The clock's first time.
   /// - Throws: `ConfigurationError` as the framework would report it, settings that nobody took included.
   public convenience init<E: Element & ~Copyable & SendableMetatype>(
     _ type: E.Type, settings: String = "", batchSize: Int = 32, packets: Int = 1024, folder: String = "",
-    at start: Instant = Instant(nanoseconds: 0)
+    ports: [String: Int] = [:], at start: Instant = Instant(nanoseconds: 0)
   ) throws {
     try self.init(
-      ElementKind(type), settings: settings, batchSize: batchSize, packets: packets, folder: folder, at: start)
+      ElementKind(type), settings: settings, batchSize: batchSize, packets: packets, folder: folder, ports: ports,
+      at: start)
   }
 
   /// Makes an element of this kind; for tests that go through a catalogue.
   public init(
     _ kind: ElementKind, settings: String = "", batchSize: Int = 32, packets: Int = 1024, folder: String = "",
-    at start: Instant = Instant(nanoseconds: 0)
+    ports: [String: Int] = [:], at start: Instant = Instant(nanoseconds: 0)
   ) throws {
     try TestEnvironment.start()
     self.kind = kind
     pool = try PacketPool(name: "element\(TestEnvironment.uniqueNumber())", packets: packets)
-    let bench = try Bench(kind, settings: settings, batchSize: batchSize, folder: folder, pool: pool)
+    let bench = try Bench(kind, settings: settings, batchSize: batchSize, folder: folder, ports: ports, pool: pool)
     plan = bench.plan
     node = bench.node
     inputNames = kind.inputs.map(\.name)
@@ -186,14 +188,17 @@ struct Bench {
   let sinks: [(name: String, sink: MemorySink)]
 
   init(
-    _ kind: ElementKind, settings text: String, batchSize: Int, folder: String, pool: PacketPool
+    _ kind: ElementKind, settings text: String, batchSize: Int, folder: String, ports: [String: Int] = [:],
+    pool: PacketPool
   ) throws(ConfigurationError) {
     let name = "settings.yaml"
     let range = SourceRange(start: SourcePosition(file: name, line: 1, column: 1), length: 1, text: "")
     // An element of which a graph gives the name alone has no node to read.
     let root = text.isEmpty ? nil : try YAMLDocument.load(text: text, name: name)
-    var settings = Settings(root, range: root?.range ?? range, context: SettingContext(folder: folder))
-    let instance = try kind.make(&settings)
+    let directory = PortDirectory(ports.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
+    let context = SettingContext(folder: folder, ports: directory)
+    var settings = Settings(root, range: root?.range ?? range, context: context)
+    let instance = try kind.makeInstance(&settings)
     try settings.finish()
 
     let outputs = instance.outputs

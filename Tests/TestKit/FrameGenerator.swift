@@ -64,7 +64,8 @@ public struct FrameGenerator: Sendable {
   /// True once in so many times.
   public mutating func chance(_ times: Int) -> Bool { number(below: times) == 0 }
 
-  private mutating func pick<T>(_ choices: [T]) -> T { choices[number(below: choices.count)] }
+  /// One of the choices, of which there must be some.
+  public mutating func pick<T>(_ choices: [T]) -> T { choices[number(below: choices.count)] }
 
   private mutating func sound() -> Frame {
     var frame = Frame.ethernet(

@@ -34,9 +34,13 @@ import Wire
     #expect(try #require(MACAddress("02:00:00:00:00:01")).isLocallyAdministered)
   }
 
-  @Test func mapsMulticastGroups() throws {
-    // RFC 1112 section 6.4: the lower 23 bits only; RFC 2464 section 7: the lower 32.
+  /// An IPv4 group has its lower 23 bits in the lower bits of 01-00-5E-00-00-00.
+  @Test func rfc1112_6_4_groupsHaveEthernetAddresses() {
     #expect(MACAddress(multicast: IPv4Address(224, 128, 1, 2)).description == "01:00:5e:00:01:02")
+  }
+
+  /// An IPv6 group has its lower 32 bits behind 33-33.
+  @Test func rfc2464_7_groupsHaveEthernetAddresses() throws {
     #expect(MACAddress(multicast: try #require(IPv6Address("ff02::1:ff28:9c5a"))).description == "33:33:ff:28:9c:5a")
   }
 
@@ -82,7 +86,7 @@ import Wire
 }
 
 @Suite struct IPv6AddressTests {
-  // Text and its form by RFC 5952; from RFC 4291 section 2.2 and RFC 5952 sections 1, 2, 4 and 5.
+  // Text, from RFC 4291 section 2.2 and RFC 5952 sections 1, 2, 4 and 5, and its form.
   static let forms: [(String, String)] = [
     ("2001:DB8:0:0:8:800:200C:417A", "2001:db8::8:800:200c:417a"),
     ("FF01:0:0:0:0:0:0:101", "ff01::101"),
@@ -110,8 +114,9 @@ import Wire
     ("0:0:1:0:0:1:0:0", "::1:0:0:1:0:0"),
   ]
 
+  /// Whatever form an address is read in, it is printed in the recommended one.
   @Test(arguments: forms)
-  func printsTheRecommendedForm(text: String, expected: String) {
+  func rfc5952_4_recommendedForm(text: String, expected: String) {
     #expect(IPv6Address(text)?.description == expected)
   }
 
@@ -155,10 +160,14 @@ import Wire
     #expect(IPv6Address(mapped: IPv4Address(1, 2, 3, 4)).description == "::ffff:1.2.3.4")
   }
 
-  @Test func formsDerivedAddresses() throws {
-    // RFC 4291 section 2.7.1 and appendix A.
+  /// The solicited-node group of an address has its lower 24 bits.
+  @Test func rfc4291_2_7_1_solicitedNode() throws {
     let address = try #require(IPv6Address("4037::01:800:200e:8c6c"))
     #expect(address.solicitedNode.description == "ff02::1:ff0e:8c6c")
+  }
+
+  /// An interface identifier is the hardware address with FFFE in its middle and the universal bit turned over.
+  @Test func rfc4291_A_interfaceIdentifiers() throws {
     let mac = try #require(MACAddress("34:56:78:9a:bc:de"))
     #expect(IPv6Address(linkLocal: mac).description == "fe80::3656:78ff:fe9a:bcde")
   }

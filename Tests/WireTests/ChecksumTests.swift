@@ -14,7 +14,8 @@ import Wire
     return UInt16(sum)
   }
 
-  @Test func sumsTheExampleOfRFC1071() {
+  /// The numerical example has the sum and the checksum that it is given there.
+  @Test func rfc1071_3_numericalExample() {
     let bytes: [UInt8] = [0x00, 0x01, 0xF2, 0x03, 0xF4, 0xF5, 0xF6, 0xF7]
     #expect(sum(bytes) == 0xDDF2)
     #expect(Checksum.complement(0xDDF2) == 0x220D)
@@ -96,8 +97,9 @@ import Wire
     ~ChecksumTests.reference(words.flatMap { [UInt8($0 >> 8), UInt8($0 & 0xFF)] })
   }
 
-  @Test func followsTheExampleOfRFC1624() {
-    // Section 4: the checksum 0xDD2F, the word 0x5555 becomes 0x3285; RFC 1141's way gives 0xFFFF.
+  /// The incremental update of the example gives 0x0000, as computing anew does.
+  @Test func rfc1624_4_example() {
+    // The checksum 0xDD2F, the word 0x5555 becomes 0x3285; RFC 1141's way gives 0xFFFF.
     #expect(Checksum.updated(0xDD2F, replacing: 0x5555, with: 0x3285 as UInt16) == 0x0000)
   }
 

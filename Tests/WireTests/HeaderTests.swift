@@ -72,8 +72,8 @@ private func without(_ bytes: [UInt8], _ ranges: Range<Int>...) -> [UInt8] {
     #expect(changed { $0.setControl(0x1234) } == hex("81 00 12 34"))
   }
 
-  /// RFC 826.
-  @Test func arpReadsAndWritesItsFields() {
+  /// The fields of an ARP packet are read and written in their places.
+  @Test func rfc826_fields() {
     let bytes = hex("0001 0800 06 04 0002  A1B2C3D4E5F6 0A000001  010203040506 0A000002")
     _ = edited(bytes) { base in
       let arp = unsafe ARPHeader<ReadOnly>(unchecked: base)
@@ -121,8 +121,8 @@ private func without(_ bytes: [UInt8], _ ranges: Range<Int>...) -> [UInt8] {
     edited(bytes) { base in unsafe body(IPv4Header<ReadWrite>(unchecked: base)) }
   }
 
-  /// RFC 791, 3.1.
-  @Test func readsItsFields() {
+  /// The fields of an IPv4 header are read and written in their places.
+  @Test func rfc791_3_1_fields() {
     read(Self.withChecksum(Self.example)) { ip in
       #expect(ip.version == 4 && ip.headerLength == 20 && !ip.hasOptions)
       #expect(ip.trafficClass == 0xB9 && ip.dscp == 46 && ip.ecn == 1)
@@ -205,8 +205,8 @@ private func without(_ bytes: [UInt8], _ ranges: Range<Int>...) -> [UInt8] {
     }
   }
 
-  /// RFC 1624, 3: the update never ends at 0xFFFF, where RFC 1141's would.
-  @Test func updatesWhereTheChecksumComesToZero() {
+  /// An incremental update gives what computing anew gives, never 0xFFFF, as RFC 1141's way would.
+  @Test func rfc1624_3_updatesWhereTheChecksumComesToZero() {
     for target in [0x0000, 0x0001, 0xFFFE] as [UInt16] {
       // The identification is chosen so that the checksum becomes `target` once the time-to-live is lower by one.
       var after = Self.withChecksum(hex("45 00 0028 0000 0000 3F 06 0000 0A000001 0A000002"))
@@ -247,8 +247,8 @@ private func without(_ bytes: [UInt8], _ ranges: Range<Int>...) -> [UInt8] {
     edited(bytes) { base in unsafe body(IPv6Header<ReadWrite>(unchecked: base)) }
   }
 
-  /// RFC 8200, 3.
-  @Test func readsItsFields() {
+  /// The fields of an IPv6 header are read and written in their places.
+  @Test func rfc8200_3_fields() {
     _ = edited(Self.example) { base in
       let ip = unsafe IPv6Header<ReadOnly>(unchecked: base)
       #expect(ip.version == 6 && ip.trafficClass == 0xB9 && ip.dscp == 46 && ip.ecn == 1 && ip.flowLabel == 0xABCDE)
@@ -289,8 +289,8 @@ private func without(_ bytes: [UInt8], _ ranges: Range<Int>...) -> [UInt8] {
 }
 
 @Suite struct TransportHeaderTests {
-  /// RFC 768.
-  @Test func udpReadsAndWritesItsFields() {
+  /// The fields of a UDP header are read and written in their places.
+  @Test func rfc768_fields() {
     let bytes = hex("0FA0 0035 0026 1234")
     _ = edited(bytes) { base in
       let udp = unsafe UDPHeader<ReadOnly>(unchecked: base)
@@ -304,8 +304,8 @@ private func without(_ bytes: [UInt8], _ ranges: Range<Int>...) -> [UInt8] {
     #expect(written == bytes)
   }
 
-  /// RFC 768: 0 says that there is no checksum; a computed 0 is sent as 0xFFFF.
-  @Test func udpPortsKeepTheChecksumRight() {
+  /// A checksum field of 0 says that there is none, and stays; a computed 0 is sent as all ones.
+  @Test func rfc768_aComputedZeroIsSentAsAllOnes() {
     for _ in 0..<2000 {
       let other = UInt32.random(in: 0...0xFFFF)
       let old = UInt16.random(in: 0...0xFFFF)
@@ -335,8 +335,8 @@ private func without(_ bytes: [UInt8], _ ranges: Range<Int>...) -> [UInt8] {
     }
   }
 
-  /// RFC 9293, 3.1.
-  @Test func tcpReadsAndWritesItsFields() {
+  /// The fields of a TCP header are read and written in their places.
+  @Test func rfc9293_3_1_fields() {
     let bytes = hex("0FA0 0050 01020304 A1A2A3A4 5 0 12 FFFE 0000 0000")
     _ = edited(bytes) { base in
       let tcp = unsafe TCPHeader<ReadOnly>(unchecked: base)
@@ -383,8 +383,8 @@ private func without(_ bytes: [UInt8], _ ranges: Range<Int>...) -> [UInt8] {
     }
   }
 
-  /// RFC 792.
-  @Test func icmpReadsAndWritesItsFields() {
+  /// The fields of an ICMP message are read and written in their places.
+  @Test func rfc792_fields() {
     var bytes = hex("08 00 0000 1234 0007")
     let checksum = Checksum.complement(sum(bytes))
     (bytes[2], bytes[3]) = (UInt8(checksum >> 8), UInt8(checksum & 0xFF))

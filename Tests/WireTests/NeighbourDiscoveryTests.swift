@@ -7,12 +7,12 @@ private let source = IPv6Address(high: 0xFE80 << 48, low: 1)
 private let target = IPv6Address(high: 0x2001_0DB8 << 32, low: 0xAB_CDEF)
 
 private func bytes(_ frame: NeighbourFrame) -> [UInt8] {
-  frame.withBytes { span in unsafe span.withUnsafeBytes { Array($0) } }
+  frame.withBytes { span in unsafe span.withUnsafeBytes { unsafe Array($0) } }
 }
 
 /// Reads the IPv6 packet of a frame.
 private func read(_ bytes: [UInt8], from start: Int = 14) throws(NeighbourDiscovery.Flaw) -> NeighbourDiscovery {
-  try NeighbourDiscovery(packet: bytes.span.bytes.extracting(start..<bytes.count))
+  unsafe try NeighbourDiscovery(packet: bytes.span.bytes.extracting(start..<bytes.count))
 }
 
 /// The flaw of a message; nil when it has none.

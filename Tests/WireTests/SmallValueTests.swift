@@ -58,7 +58,10 @@ import Wire
     for bits in UInt8.min...UInt8.max {
       #expect(TCPFlags(TCPFlags(rawValue: bits).description)?.rawValue == bits)
     }
-    // The order in the header's fourteenth octet, RFC 9293 section 3.1.
+  }
+
+  /// Flags have their bits in the header's fourteenth octet, FIN lowest and CWR highest.
+  @Test func rfc9293_3_1_flags() {
     #expect(TCPFlags(rawValue: 0b1100_0010).description == "syn,ece,cwr")
   }
 

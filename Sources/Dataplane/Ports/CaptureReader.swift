@@ -177,6 +177,16 @@ final class CaptureReader {
     return length
   }
 
+  /// Appends the bytes of the packet that is due and goes on to the next.
+  /// - Returns: How many there are; nil when no packet is due.
+  func append(to bytes: inout [UInt8]) -> Int? {
+    guard let header = unsafe header, let data = unsafe data, nextArrival != nil else { return nil }
+    let length = unsafe Int(header.pointee.caplen)
+    unsafe bytes.append(contentsOf: UnsafeBufferPointer(start: data, count: length))
+    skip()
+    return length
+  }
+
   /// Goes on to the next packet.
   func skip() {
     guard nextArrival != nil, let header = unsafe header else { return }

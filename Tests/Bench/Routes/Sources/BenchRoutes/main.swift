@@ -122,6 +122,7 @@ func compareV4(_ routeCount: Int, _ flowCount: Int) {
   let fibCycles = best(flowCount) { cfib4_lookup(fib, raw, flowCount, &theirs) }
   report("v4 rte_fib", routeCount, flowCount, fibCycles, fibBuild, fibMemory)
   print("             differences: \(zip(mine, theirs).count { UInt64($0) != $1 })")
+  print("             AVX-512: \(cfib4_usesVectors() != 0)")
   cfib4_free(fib)
 }
 
@@ -190,13 +191,16 @@ func compareV6(_ routeCount: Int, _ flowCount: Int) {
   let fibCycles = best(flowCount) { cfib6_lookup(fib, raw, flowCount, &theirs) }
   report("v6 rte_fib6", routeCount, flowCount, fibCycles, fibBuild, fibMemory)
   print("              differences: \(zip(mine, theirs).count { UInt64($0) != $1 })")
+  print("             AVX-512: \(cfib6_usesVectors() != 0)")
   cfib6_free(fib)
 }
 
 guard cfib_start() == 0 else { fatalError("DPDK does not start") }
 var arguments = Array(CommandLine.arguments.dropFirst())
 if arguments.isEmpty {
-  arguments = ["v4", "1000", "65536", "v4", "500000", "65536", "v4", "1000000", "65536", "v6", "1000", "65536", "v6", "100000", "65536"]
+  arguments = ["v4 1000", "v4 500000", "v4 1000000", "v6 1000", "v6 100000"].flatMap { kind in
+    kind.split(separator: " ").map { String($0) } + ["65536"]
+  }
 }
 while arguments.count >= 3 {
   let (routes, flows) = (Int(arguments[1]) ?? 1000, Int(arguments[2]) ?? 65_536)

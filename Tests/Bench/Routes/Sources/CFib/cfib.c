@@ -4,26 +4,25 @@
 #include <rte_fib.h>
 #include <rte_fib6.h>
 #include <rte_memory.h>
-#include <sys/mman.h>
 
 #define BURST 64
 
-static int preferHugePages(const struct rte_memseg_list *list, void *unused) {
-  (void)unused;
-  return list->external ? 0 : (madvise(list->base_va, list->len, MADV_HUGEPAGE), 0);
-}
+static int cfib_vectors4, cfib_vectors6;
+
+int cfib4_usesVectors(void) { return cfib_vectors4; }
+int cfib6_usesVectors(void) { return cfib_vectors6; }
 
 int cfib_start(void) {
-  char *arguments[] = {"bench", "--no-huge", "--no-shconf", "--no-pci", "--no-telemetry", "-m", "3072", "-l", "0", "--log-level", "error"};
-  if (rte_eal_init(11, arguments) < 0) return -1;
-  return rte_memseg_list_walk(preferHugePages, NULL);
+  char *arguments[] = {"bench", "--no-huge", "--no-shconf", "--no-pci", "--no-telemetry", "-m", "3072", "-l", "0", "--log-level", "error",
+                       "--force-max-simd-bitwidth=512"};
+  return rte_eal_init(12, arguments) < 0 ? -1 : 0;
 }
 
 void *cfib4_create(uint32_t routes) {
   struct rte_fib_conf c = {.type = RTE_FIB_DIR24_8, .default_nh = UINT32_MAX >> 1, .max_routes = routes * 2,
                            .dir24_8 = {.nh_sz = RTE_FIB_DIR24_8_4B, .num_tbl8 = 1 << 15}};
   struct rte_fib *fib = rte_fib_create("v4", SOCKET_ID_ANY, &c);
-  if (fib) (void)(rte_fib_select_lookup(fib, RTE_FIB_LOOKUP_DIR24_8_VECTOR_AVX512) == 0 || rte_fib_select_lookup(fib, RTE_FIB_LOOKUP_DEFAULT));
+  cfib_vectors4 = fib && rte_fib_select_lookup(fib, RTE_FIB_LOOKUP_DIR24_8_VECTOR_AVX512) == 0;
   return fib;
 }
 
@@ -44,7 +43,7 @@ void *cfib6_create(uint32_t routes) {
   struct rte_fib6_conf c = {.type = RTE_FIB6_TRIE, .default_nh = UINT32_MAX >> 1, .max_routes = routes * 2,
                             .trie = {.nh_sz = RTE_FIB6_TRIE_4B, .num_tbl8 = 1 << 18}};
   struct rte_fib6 *fib = rte_fib6_create("v6", SOCKET_ID_ANY, &c);
-  if (fib) (void)(rte_fib6_select_lookup(fib, RTE_FIB6_LOOKUP_TRIE_VECTOR_AVX512) == 0 || rte_fib6_select_lookup(fib, RTE_FIB6_LOOKUP_DEFAULT));
+  cfib_vectors6 = fib && rte_fib6_select_lookup(fib, RTE_FIB6_LOOKUP_TRIE_VECTOR_AVX512) == 0;
   return fib;
 }
 

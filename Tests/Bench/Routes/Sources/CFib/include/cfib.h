@@ -16,8 +16,12 @@ static inline uint64_t cfib_cycles(void) {
 }
 #endif
 
-// Starts DPDK without huge pages of its own; the kernel makes huge pages of its memory. 0 is success.
+// Starts DPDK without huge pages: its tables then lie in pages of 4 KB. 0 is success.
 int cfib_start(void);
+
+// Whether the table made last is looked up by AVX-512, rather than one address after the other.
+int cfib4_usesVectors(void);
+int cfib6_usesVectors(void);
 
 // A DIR24_8 table (4-byte entries) for `routes` routes, or NULL.
 void *cfib4_create(uint32_t routes);

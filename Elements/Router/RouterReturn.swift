@@ -1,0 +1,20 @@
+import Dataplane
+
+/// Leads packets that could not be sent back to the interface that they came in by, which is where errors about them
+/// come from; a part of `Router`.
+struct RouterReturn: PacketElement, RouterPart {
+  typealias Output = NumberedOutput
+
+  static let needs = HeaderState.ip
+
+  private let interfaceCount: Int
+
+  init(interfaceCount: Int) { self.interfaceCount = interfaceCount }
+
+  var outputs: [OutputDescription] { (0..<interfaceCount).map { OutputDescription("interface-\($0)") } }
+
+  mutating func process(_ packet: inout Packet) -> Verdict<Output> {
+    let interface = Int(RouteNote(packet.annotation).interface)
+    return interface < interfaceCount ? .forward(NumberedOutput(interface)) : .drop(.malformed)
+  }
+}

@@ -1,0 +1,5 @@
+import Commands
+import Dataplane
+import Sieve
+
+Program.main(elements: [ElementKind(Sieve.self)])
