@@ -357,9 +357,16 @@ struct NamespaceTests {
           if (try? ip(command)) != nil { done += command + "\n" }
         }
         try follower.settle()
-        let fresh = try Follower()
-        // Carriers change a while after the command.
-        if fresh.mirror.links != follower.mirror.links { try follower.settle { $0.links == fresh.mirror.links } }
+        var fresh = try Follower()
+        // Carriers and link-local addresses change a while after the command.
+        for _ in 0..<100
+        where fresh.mirror.links != follower.mirror.links
+          || fresh.mirror.addresses.keys != follower.mirror.addresses.keys
+        {
+          try follower.mirror.apply(try follower.tables.poll(milliseconds: 50))
+          try follower.settle()
+          fresh = try Follower()
+        }
         let missing = fresh.mirror.lines.subtracting(follower.mirror.lines).sorted()
         let wrong = follower.mirror.lines.subtracting(fresh.mirror.lines).sorted()
         let routes = try sh("ip route; ip -6 route; ip nexthop")
