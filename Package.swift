@@ -29,6 +29,7 @@ let package = Package(
     .library(name: "Dataplane", targets: ["Dataplane", "Wire", "Configuration", "Tables"]),
     .library(name: "Elements", targets: ["Elements"]),
     .library(name: "Tables", targets: ["Tables", "Wire"]),
+    .library(name: "Netlink", targets: ["Netlink", "Wire"]),
     .library(name: "Commands", targets: ["Commands"]),
     .executable(name: "nfvrun", targets: ["nfvrun"]),
     .library(name: "TestKit", targets: ["TestKit"]),
@@ -48,6 +49,8 @@ let package = Package(
     .systemLibrary(name: "CPcap", pkgConfig: "libpcap", providers: [.apt(["libpcap-dev"])]),
     .target(name: "CTables"),
     .target(name: "Tables", dependencies: ["CTables", "Wire"], swiftSettings: safe),
+    .systemLibrary(name: "CNetlink", providers: [.apt(["linux-libc-dev"])]),
+    .target(name: "Netlink", dependencies: ["CNetlink", "Wire"], swiftSettings: safe),
     .target(
       name: "Elements", dependencies: ["Dataplane", "Tables", "Wire", "Configuration"], path: "Elements",
       swiftSettings: safe),
@@ -71,6 +74,7 @@ let package = Package(
     .testTarget(
       name: "DataplaneTests", dependencies: ["Dataplane", "TestKit", "CDPDK", "CPcap"], swiftSettings: safe),
     .testTarget(name: "ElementsTests", dependencies: ["Elements", "Assembly", "TestKit"], swiftSettings: safe),
+    .testTarget(name: "NetlinkTests", dependencies: ["CNetlink", "Netlink", "Wire"], swiftSettings: safe),
     .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: safe),
     .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: safe),
     .testTarget(

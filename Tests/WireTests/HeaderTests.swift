@@ -205,7 +205,9 @@ private func without(_ bytes: [UInt8], _ ranges: Range<Int>...) -> [UInt8] {
       #expect(destination[16..<20].elementsEqual(address.octets))
       #expect(without(destination, 10..<12, 16..<20) == without(bytes, 10..<12, 16..<20))
 
-      for changed in [ttl, less, traffic, dscp, source, destination] { #expect(changed == Self.withChecksum(changed)) }
+      for changed in [ttl, less, traffic, whole, dscp, source, destination] {
+        #expect(changed == Self.withChecksum(changed))
+      }
     }
   }
 

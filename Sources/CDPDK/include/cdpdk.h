@@ -6,9 +6,16 @@
 #ifndef NFV_CDPDK_H
 #define NFV_CDPDK_H
 
-// One pointer's nullability is said, for Swift's sake; the others' is not.
+// What Swift, by way of Clang, is told of pointers; the others' nullability is not said.
+#ifdef __clang__
 #pragma clang diagnostic push
 #pragma clang diagnostic ignored "-Wnullability-completeness"
+#define NFV_NONNULL _Nonnull
+#define NFV_ASSUME(condition) __builtin_assume(condition)
+#else
+#define NFV_NONNULL
+#define NFV_ASSUME(condition) ((void)0)
+#endif
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,7 +36,7 @@ enum nfv_parsed {
 /// A packet buffer: `struct rte_mbuf` under field names of our own where DPDK's field is free between receipt and
 /// transmission. Everything that elements read stands in the first cache line.
 typedef struct nfv_mbuf {
-  void *_Nonnull buffer;
+  void *NFV_NONNULL buffer;
   uint64_t buffer_iova;
   uint16_t data_offset;
   uint16_t reference_count;
@@ -76,9 +83,9 @@ static inline void nfv_mbuf_note(nfv_mbuf *mbuf, uint8_t protocol, uint8_t parse
 
 /// Where the first segment's bytes start. The optimiser is told that this is somewhere, which saves Swift a test wherever
 /// a header view is optional.
-static inline void *_Nonnull nfv_mbuf_data(const nfv_mbuf *_Nonnull mbuf) {
+static inline void *NFV_NONNULL nfv_mbuf_data(const nfv_mbuf *NFV_NONNULL mbuf) {
   uint8_t *data = (uint8_t *)mbuf->buffer + mbuf->data_offset;
-  __builtin_assume(data != NULL);
+  NFV_ASSUME(data != NULL);
   return data;
 }
 
@@ -252,6 +259,8 @@ static inline void *nfv_exchange_pointer(void **word, void *value) {
   return __atomic_exchange_n(word, value, __ATOMIC_ACQ_REL);
 }
 
+#ifdef __clang__
 #pragma clang diagnostic pop
+#endif
 
 #endif
