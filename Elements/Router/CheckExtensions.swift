@@ -25,7 +25,12 @@ struct CheckExtensions: PacketElement, RouterPart {
 
   @inline(__always)
   mutating func process(_ packet: inout Packet) -> Verdict<Output> {
-    guard packet.isIPv6, let network = packet.networkHeaderOffset, var number = packet.byte(at: network + 6) else {
+    packet.isIPv6 ? judge(&packet) : .forward(.sound)
+  }
+
+  @inline(never)
+  private func judge(_ packet: inout Packet) -> Verdict<Output> {
+    guard let network = packet.networkHeaderOffset, var number = packet.byte(at: network + 6) else {
       return .forward(.sound)
     }
     var offset = network + 40
