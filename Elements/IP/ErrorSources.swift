@@ -17,20 +17,12 @@ struct ErrorSources {
   ///   - networks: The networks that this host is on.
   ///   - ports: Addresses that errors come from instead, by the packet's ingress port.
   init(own: [IPAddress], networks: [IPv4Prefix] = [], ports: [[IPAddress]] = []) {
-    own4 = FlatArray(Self.v4(own))
-    own6 = FlatArray(Self.v6(own))
-    ports4 = FlatArray(ports.map { Self.v4($0).first ?? .unspecified })
-    ports6 = FlatArray(ports.map { Self.v6($0).first ?? .unspecified })
+    own4 = FlatArray(own.v4)
+    own6 = FlatArray(own.v6)
+    ports4 = FlatArray(ports.map { $0.v4.first ?? .unspecified })
+    ports6 = FlatArray(ports.map { $0.v6.first ?? .unspecified })
     // A network of two has no broadcast address (RFC 3021); the first address of others once was one (RFC 1122, 3.3.6).
     broadcasts = FlatArray(networks.filter { $0.length < 31 }.flatMap { [$0.address, $0.lastAddress] })
-  }
-
-  private static func v4(_ addresses: [IPAddress]) -> [IPv4Address] {
-    addresses.compactMap { if case .v4(let address) = $0 { address } else { nil } }
-  }
-
-  private static func v6(_ addresses: [IPAddress]) -> [IPv6Address] {
-    addresses.compactMap { if case .v6(let address) = $0 { address } else { nil } }
   }
 
   /// The address an error comes from; nil when there is none.

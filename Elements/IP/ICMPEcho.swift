@@ -44,17 +44,15 @@ public struct ICMPEcho: PacketElement {
   public init(_ settings: inout Settings) throws(ConfigurationError) {
     let addresses: [IPAddress] =
       try settings.takeIfPresent("addresses", "addresses to answer for; all when left out") ?? []
-    timeToLive = try settings.take("ttl", default: 64, in: 1...255, "TTL or hop limit of replies")
-    v4 = FlatArray(addresses.compactMap { if case .v4(let address) = $0 { address } else { nil } })
-    v6 = FlatArray(addresses.compactMap { if case .v6(let address) = $0 { address } else { nil } })
-    answersAll = addresses.isEmpty
+    let timeToLive = try settings.take("ttl", default: 64, in: 1...255, "TTL or hop limit of replies") as UInt8
+    self.init(addresses: addresses, timeToLive: timeToLive)
   }
 
   /// Makes an instance for elements made of others.
-  init(addresses: [IPAddress]) {
-    timeToLive = 64
-    v4 = FlatArray(addresses.compactMap { if case .v4(let address) = $0 { address } else { nil } })
-    v6 = FlatArray(addresses.compactMap { if case .v6(let address) = $0 { address } else { nil } })
+  init(addresses: [IPAddress], timeToLive: UInt8 = 64) {
+    self.timeToLive = timeToLive
+    v4 = FlatArray(addresses.v4)
+    v6 = FlatArray(addresses.v6)
     answersAll = addresses.isEmpty
   }
 

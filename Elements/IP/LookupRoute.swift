@@ -39,11 +39,7 @@ public struct LookupRoute: Element {
   private let table: Snapshot<RoutingTable>
   public let outputs: [OutputDescription]
 
-  private var v4 = InlineArray<256, IPv4Address>(repeating: .unspecified)
-  private var v6 = InlineArray<256, IPv6Address>(repeating: .unspecified)
-  private var places = InlineArray<256, UInt8>(repeating: 0)
-  private var found = InlineArray<256, UInt32>(repeating: 0)
-  private var v6Found = InlineArray<256, UInt32>(repeating: 0)
+  private var destinations = DestinationLookup()
 
   public init(_ settings: inout Settings) throws(ConfigurationError) {
     let inline = try settings.takeMap("routes", of: String.self, "prefix: output")
@@ -65,39 +61,11 @@ public struct LookupRoute: Element {
     outputs = routes.outputs.map { OutputDescription($0) }
   }
 
-  // All destinations are looked up together, so that the waits for memory overlap. Packets that are not IPv4 have an
-  // address looked up in vain, so that those that are need no list of their places.
   public mutating func process(_ batch: inout PacketBatch<Self>, _ context: inout Context) {
-    var others = 0
-    batch.survey { index, packet in
-      if let ip = packet.ipv4 {
-        v4[index] = ip.destination
-      } else {
-        v4[index] = .unspecified
-        places[others] = UInt8(truncatingIfNeeded: index)
-        v6[others] = packet.ipv6?.destination ?? .unspecified
-        others += 1
-      }
-    }
-    let count = batch.count
-    table.read { table in
-      Self.find(v4, count, &found) { table.lookup($0, into: &$1) }
-      guard others > 0 else { return }
-      Self.find(v6, others, &v6Found) { table.lookup($0, into: &$1) }
-      for other in 0..<others { found[Int(places[other])] = v6Found[other] }
-    }
+    table.read { table in destinations.find(&batch, in: table) }
     batch.judgeEach { index in
-      let value = found[index]
+      let value = destinations[index]
       return value == RoutingTable.none ? .drop(Drop.noRoute) : .forward(NumberedOutput(Int(value)))
     }
-  }
-
-  @inline(__always)
-  private static func find<Address>(
-    _ addresses: borrowing InlineArray<256, Address>, _ count: Int, _ found: inout InlineArray<256, UInt32>,
-    _ lookup: (Span<Address>, inout MutableSpan<UInt32>) -> Void
-  ) {
-    var values = found.mutableSpan
-    lookup(addresses.span.extracting(first: count), &values)
   }
 }

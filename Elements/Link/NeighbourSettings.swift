@@ -160,3 +160,18 @@ extension NeighbourLink where Choice: ~Copyable {
     ]
   }
 }
+
+extension NeighbourLimits {
+  /// A table for interfaces with these links, numbered in order.
+  func makeTable(for links: [LinkSettings]) -> NeighbourTable {
+    let table = NeighbourTable(
+      interfaces: max(links.count, 1), capacity: capacity, unresolved: unresolved, timers: timers,
+      seed: links.first?.mac.rawValue ?? 0)
+    for (number, link) in links.enumerated() {
+      for entry in link.permanent {
+        table.setPermanent(NeighbourKey(interface: UInt32(number), entry.address), mac: entry.mac)
+      }
+    }
+    return table
+  }
+}

@@ -109,12 +109,7 @@ public struct Neighbours: Element, ~Copyable {
       settings.reject(
         settings.range(of: "static"), "there are more than \(limits.capacity) neighbours", remedy: "raise 'neighbours'")
     }
-    let table = try settings.shared("table") {
-      let table = NeighbourTable(
-        capacity: limits.capacity, unresolved: limits.unresolved, timers: limits.timers, seed: own.mac.rawValue)
-      for entry in own.permanent { table.setPermanent(NeighbourKey(interface: 0, entry.address), mac: entry.mac) }
-      return table
-    }
+    let table = try settings.shared("table") { limits.makeTable(for: [own]) }
     let addresses = try settings.shared("addresses") { own.makeAddresses(retransmit: limits.timers.retransmit) }
     link = NeighbourLink(
       interface: 0, mac: own.mac, isRouter: own.isRouter, isPromiscuous: own.isPromiscuous,

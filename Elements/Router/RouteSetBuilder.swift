@@ -107,30 +107,9 @@ struct RouteSetBuilder {
   /// How many routes the table has unless two are to the same prefix.
   var expectedCount: Int { routes.count + Set(ownRoutes.map(\.prefix)).count }
 
-  /// A route to a prefix that has one: its place among those that were added, and the other's; nil for one of the router's
-  /// own.
-  struct Conflict {
-    var prefix: IPPrefix
-    var first: Int?
-    var again: Int
-  }
-
   /// Routes to a prefix that has one, a hundred at most.
-  func conflicts() -> [Conflict] {
-    let own = Set(ownRoutes.map(\.prefix))
-    var first: [IPPrefix: Int] = [:]
-    var conflicts: [Conflict] = []
-    for (index, route) in routes.enumerated() where conflicts.count < 100 {
-      let prefix = route.prefix
-      if own.contains(prefix) {
-        conflicts.append(Conflict(prefix: prefix, first: nil, again: index))
-      } else if let other = first[prefix] {
-        conflicts.append(Conflict(prefix: prefix, first: other, again: index))
-      } else {
-        first[prefix] = index
-      }
-    }
-    return conflicts
+  func conflicts() -> [RoutePlaces.Conflict] {
+    RoutePlaces.conflicts(in: routes, own: Set(ownRoutes.map(\.prefix)))
   }
 
   consuming func build() -> RouteSet {

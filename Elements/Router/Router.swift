@@ -84,17 +84,9 @@ public struct Router: CompositeElement {
         remedy: "raise 'neighbours: { neighbours: ... }'")
     }
     let routes = try Self.readRoutes(&settings, interfaces)
-    let neighbours = NeighbourTable(
-      interfaces: max(interfaces.count, 1), capacity: self.limits.capacity, unresolved: self.limits.unresolved,
-      timers: self.limits.timers, seed: interfaces.first?.mac.rawValue ?? 0)
-    for (link, interface) in zip(links, interfaces) {
-      for entry in link.permanent {
-        neighbours.setPermanent(NeighbourKey(interface: UInt32(interface.number), entry.address), mac: entry.mac)
-      }
-    }
     let retransmit = self.limits.timers.retransmit
     state = RouterState(
-      interfaces: interfaces, neighbours: neighbours,
+      interfaces: interfaces, neighbours: self.limits.makeTable(for: links),
       addresses: links.map { $0.makeAddresses(retransmit: retransmit) }, routes: routes)
   }
 

@@ -74,11 +74,7 @@ struct RouterForward: RouterPart, ~Copyable {
   private let macs: FlatArray<MACAddress>
   private let linkLocal: FlatArray<IPv6Address>
   private let ownSources: AddressFilter
-  private var v4 = InlineArray<256, IPv4Address>(repeating: .unspecified)
-  private var v6 = InlineArray<256, IPv6Address>(repeating: .unspecified)
-  private var v6Found = InlineArray<256, UInt32>(repeating: 0)
-  private var places = InlineArray<256, UInt8>(repeating: 0)
-  private var found = InlineArray<256, UInt32>(repeating: 0)
+  private var destinations = DestinationLookup()
   /// Where the neighbours of gateways were last found, by the place of the hop.
   private var lastPlaces = InlineArray<256, UInt32>(repeating: 0)
 
@@ -107,48 +103,22 @@ struct RouterForward: RouterPart, ~Copyable {
     .forward(NumberedOutput(Way.allCases.count * interfaceCount + exit.rawValue))
   }
 
-  // Look-ups are made for all packets together; see LookupRoute.
   mutating func process(_ batch: inout PacketBatch<Self>, _ context: inout Context) {
-    var others = 0
-    batch.survey { index, packet in
-      if let ip = packet.ipv4 {
-        v4[index] = ip.destination
-      } else {
-        v4[index] = .unspecified
-        places[others] = UInt8(truncatingIfNeeded: index)
-        v6[others] = packet.ipv6?.destination ?? .unspecified
-        others += 1
-      }
-    }
-    let count = batch.count
     routes.read { routes in
-      Self.find(v4, count, &found) { routes.table.lookup($0, into: &$1) }
-      if others > 0 {
-        Self.find(v6, others, &v6Found) { routes.table.lookup($0, into: &$1) }
-        for other in 0..<others { found[Int(places[other])] = v6Found[other] }
-      }
+      destinations.find(&batch, in: routes.table)
       batch.forEach { index, packet in
-        let place = found[index]
+        let place = destinations[index]
         if let verdict = forward4(&packet, place, routes) { return verdict }
         return decide(&packet, place, routes)
       }
     }
   }
 
-  @inline(__always)
-  private static func find<Address>(
-    _ addresses: borrowing InlineArray<256, Address>, _ count: Int, _ found: inout InlineArray<256, UInt32>,
-    _ lookup: (Span<Address>, inout MutableSpan<UInt32>) -> Void
-  ) {
-    var values = found.mutableSpan
-    lookup(addresses.span.extracting(first: count), &values)
-  }
-
   /// What nearly all packets are: IPv4 to a neighbour that is known. Nil, with the packet untouched, for all others.
   @inline(__always)
-  private mutating func forward4(_ packet: inout Packet, _ place: UInt32, _ routes: borrowing RouteSet) -> Verdict<
-    Output
-  >? {
+  private mutating func forward4(
+    _ packet: inout Packet, _ place: UInt32, _ routes: borrowing RouteSet
+  ) -> Verdict<Output>? {
     guard place != RoutingTable.none, !isOrigin, interface.reversePath == .off else { return nil }
     let (place, hop) = routes.hop(place, flowHash: packet.flowHash)
     guard hop.kind == .gateway || hop.kind == .connected, packet.ethernet?.destination == interface.mac else {
@@ -178,7 +148,7 @@ struct RouterForward: RouterPart, ~Copyable {
   private func decide(_ packet: inout Packet, _ place: UInt32, _ routes: borrowing RouteSet) -> Verdict<Output> {
     let isIPv4 = packet.isIPv4
     guard isIPv4 || packet.isIPv6 else { return .drop(.malformed) }
-    if !isOrigin, let fault = refuse(packet, routes) { return fault }
+    if !isOrigin, let fault = refuse(packet, place, routes) { return fault }
     if !isOrigin, let fault = judgeOptions(&packet) { return fault }
     if let verdict = linkLocalOnly(&packet) { return verdict }
     guard place != RoutingTable.none else { return output(.noRoute) }
@@ -199,14 +169,16 @@ struct RouterForward: RouterPart, ~Copyable {
     return send(&packet, hop)
   }
 
-  /// What is wrong with a packet that came from a link, whatever its route.
-  private func refuse(_ packet: borrowing Packet, _ routes: borrowing RouteSet) -> Verdict<Output>? {
+  /// What is wrong with a packet that came from a link.
+  private func refuse(
+    _ packet: borrowing Packet, _ place: UInt32, _ routes: borrowing RouteSet
+  ) -> Verdict<Output>? {
     guard let station = packet.ethernet?.destination else { return .drop(.malformed) }
     var toGroup = packet.ipv6?.isMulticast ?? false
     var toAll = false
     if let destination = packet.ipv4?.destination {
       toGroup = destination.isMulticast || destination.isLimitedBroadcast
-      if let place = routes.table.lookup(destination) { toAll = routes.hops[Int(place)].kind == .broadcast }
+      toAll = place != RoutingTable.none && routes.hops[Int(place)].kind == .broadcast
     }
     if station.isMulticast {
       if !toGroup && !toAll { return .drop(Drop.linkBroadcast) }

@@ -14,7 +14,6 @@ public struct ElementKind: Sendable {
   public let dropReasons: [String]
   /// Makes an instance, or says what to make it of. Leftover settings are the caller's to refuse.
   public let make: @Sendable (_ settings: inout Settings) throws(ConfigurationError) -> Making
-
   /// Whether it is made of other elements.
   public let isComposite: Bool
 
@@ -29,10 +28,9 @@ public struct ElementKind: Sendable {
   /// An entry for `type` under its own name.
   @inlinable
   public init<E: Element & ~Copyable & SendableMetatype>(_ type: E.Type) {
-    self.init(
-      name: "\(type)", about: E.about, inputs: describeInputs(type), boundsLoops: E.boundsLoops,
-      dropReasons: E.Drop.self == NoDropReason.self ? [] : E.Drop.allCases.map { "\($0)" },
-      make: { (settings: inout Settings) throws(ConfigurationError) in .instance(ElementInstance(try E(&settings))) })
+    self.init(type) { (settings: inout Settings) throws(ConfigurationError) in
+      .instance(ElementInstance(try E(&settings)))
+    }
   }
 
   /// An entry for `type`, which is made of others, under its own name.
@@ -47,10 +45,16 @@ public struct ElementKind: Sendable {
   init<E: Element & ~Copyable & SendableMetatype>(
     part type: E.Type, _ instance: @escaping @Sendable () throws(ConfigurationError) -> ElementInstance
   ) {
+    self.init(type) { (_: inout Settings) throws(ConfigurationError) in .instance(try instance()) }
+  }
+
+  @inlinable
+  init<E: Element & ~Copyable & SendableMetatype>(
+    _ type: E.Type, make: @escaping @Sendable (_ settings: inout Settings) throws(ConfigurationError) -> Making
+  ) {
     self.init(
       name: "\(type)", about: E.about, inputs: describeInputs(type), boundsLoops: E.boundsLoops,
-      dropReasons: E.Drop.self == NoDropReason.self ? [] : E.Drop.allCases.map { "\($0)" },
-      make: { (_: inout Settings) throws(ConfigurationError) in .instance(try instance()) })
+      dropReasons: E.Drop.self == NoDropReason.self ? [] : E.Drop.allCases.map { "\($0)" }, make: make)
   }
 
   /// Makes an instance of what is no composition.

@@ -34,3 +34,10 @@ public enum IPAddress: Hashable, Sendable, Comparable, LosslessStringConvertible
     }
   }
 }
+
+extension Sequence where Element == IPAddress {
+  /// Those of version 4, in order.
+  public var v4: [IPv4Address] { compactMap { if case .v4(let address) = $0 { address } else { nil } } }
+  /// Those of version 6, in order.
+  public var v6: [IPv6Address] { compactMap { if case .v6(let address) = $0 { address } else { nil } } }
+}

@@ -1,4 +1,6 @@
 import Configuration
+import Tables
+import Wire
 
 /// Where routes are written, in the order in which they were added. There may be a million: of those in the file only the
 /// line's number is kept, and the rest found again when it is needed.
@@ -9,8 +11,33 @@ struct RoutePlaces {
 
   init(file: FileSetting?) { self.file = file }
 
+  /// A route to a prefix that has one: its place among those that were added, and the other's; nil for one that the
+  /// element has of its own.
+  struct Conflict {
+    var prefix: IPPrefix
+    var first: Int?
+    var again: Int
+  }
+
+  /// Routes to a prefix that has one, a hundred at most.
+  static func conflicts(in routes: [RoutingTable.Route], own: Set<IPPrefix> = []) -> [Conflict] {
+    var first: [IPPrefix: Int] = [:]
+    var conflicts: [Conflict] = []
+    for (index, route) in routes.enumerated() where conflicts.count < 100 {
+      let prefix = route.prefix
+      if own.contains(prefix) {
+        conflicts.append(Conflict(prefix: prefix, first: nil, again: index))
+      } else if let other = first[prefix] {
+        conflicts.append(Conflict(prefix: prefix, first: other, again: index))
+      } else {
+        first[prefix] = index
+      }
+    }
+    return conflicts
+  }
+
   /// What to say of routes to prefixes that have one.
-  func diagnostics(for conflicts: [RouteSetBuilder.Conflict]) throws(ConfigurationError) -> [Diagnostic] {
+  func diagnostics(for conflicts: [Conflict]) throws(ConfigurationError) -> [Diagnostic] {
     let ranges = try ranges(of: Set(conflicts.flatMap { [$0.again] + ($0.first.map { [$0] } ?? []) }))
     return conflicts.map { conflict in
       guard let first = conflict.first else {
