@@ -119,6 +119,17 @@ extension Packet {
     }
   }
 
+  /// Control information of the outermost VLAN tag if its protocol identifier is `type`; nil without such a tag, or when
+  /// it is cut short. For elements that need not know what is behind it: nothing else is parsed.
+  @inlinable @inline(__always)
+  public func tagControl(_ type: EtherType) -> UInt16? {
+    guard hasEthernet, contiguousLength >= EthernetHeader<ReadOnly>.length + VLANTagHeader<ReadOnly>.length else {
+      return nil
+    }
+    let header = unsafe VLANTagHeader<ReadOnly>(unchecked: headerBytes(at: 12))
+    return header.protocolIdentifier == type ? header.control : nil
+  }
+
   /// The outermost VLAN tag, to write.
   @inlinable
   public var mutableVLANTag: VLANTagHeader<ReadWrite>? {
