@@ -44,12 +44,15 @@ public struct Switch: CompositeElement {
     var ports: [SwitchPortSettings] = []
     _ = try settings.takeNamed("ports", "a port's name: its settings") {
       (name: String, nested: inout Settings) throws(ConfigurationError) in
-      if ports.count == Self.portLimit {
+      let port = try SwitchPortSettings(name, &nested, tag: tag)
+      guard ports.count < Self.portLimit else {
         nested.reject(nil, "more than \(Self.portLimit) ports", remedy: "use a second switch")
+        return
       }
-      ports.append(try SwitchPortSettings(name, &nested, tag: tag))
+      ports.append(port)
     }
-    let capacity = try settings.take("addresses", default: 16_384, in: 1...4_000_000, "stations that are remembered at most")
+    let capacity = try settings.take(
+      "addresses", default: 16_384, in: 1...4_000_000, "stations that are remembered at most")
     let ageing: Duration = try settings.take(
       "ageing", default: .seconds(300), in: .seconds(10)...(.seconds(1_000_000)),
       "when stations that are not heard of are forgotten")
@@ -89,7 +92,8 @@ public struct Switch: CompositeElement {
       (nested: inout Settings) throws(ConfigurationError) in
       let mac: MACAddress = try nested.take("mac", "the station's address")
       let name: String = try nested.take("port", "the port that it is behind")
-      let vlan: VLANIdentifier? = try nested.takeIfPresent("vlan", "the VLAN that it is in; the port's PVID when left out")
+      let vlan: VLANIdentifier? = try nested.takeIfPresent(
+        "vlan", "the VLAN that it is in; the port's PVID when left out")
       if mac.isMulticast || mac.isZero {
         nested.reject(
           nested.range(of: "mac"), "\(mac) is no station's address", remedy: "give one with an even first byte, not 0")
@@ -103,7 +107,8 @@ public struct Switch: CompositeElement {
       var number: UInt16 = 0
       if tag == .off {
         if vlan != nil {
-          nested.reject(nested.range(of: "vlan"), "the switch has no VLANs", remedy: "remove it, or write 'vlans: 802.1Q'")
+          nested.reject(
+            nested.range(of: "vlan"), "the switch has no VLANs", remedy: "remove it, or write 'vlans: 802.1Q'")
         }
       } else if let chosen = vlan?.rawValue ?? ports[port].vlans.pvid {
         number = chosen

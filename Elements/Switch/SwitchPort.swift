@@ -139,7 +139,7 @@ struct SwitchPort: Element, ~Copyable {
       let note = notes[position]
       guard note.fate.rawValue <= Fate.toAll.rawValue else { return Self.refusal(note.fate) }
       if learns, !reader.isFresh(burst, position, port: number, tick: tick),
-        let verdict = learn(position, tick: tick)
+        let verdict = learn(position, tick: tick, now: now)
       {
         return verdict
       }
@@ -219,8 +219,8 @@ struct SwitchPort: Element, ~Copyable {
 
   /// Learns where a frame's source is; says what becomes of the frame if that decides it.
   @inline(never)
-  private func learn(_ position: Int, tick: UInt64) -> Verdict<Output>? {
-    switch table.learn(burst, position, port: number, tick: tick) {
+  private func learn(_ position: Int, tick: UInt64, now: Instant) -> Verdict<Output>? {
+    switch table.learn(burst, position, port: number, tick: tick, now: now.nanoseconds) {
     case .known: break
     case .learned: count(.learned)
     case .moved: count(.moved)
@@ -240,23 +240,16 @@ struct SwitchPort: Element, ~Copyable {
   @inline(__always)
   private func bears(_ packet: inout Packet, _ note: Note, withTag: Bool) -> Bool {
     if withTag { return note.tagging == .named || putTag(&packet, note) }
-    return note.tagging == .none || packet.remove(VLANTagHeader<ReadOnly>.length, at: EtherTypeOffset.bytes)
+    return note.tagging == .none || packet.popTag()
   }
 
-  /// Has a frame without a VLAN of its own name the one that it is in.
+  /// Has a frame that names no VLAN name the one that it is in.
   @inline(never)
   private func putTag(_ packet: inout Packet, _ note: Note) -> Bool {
     guard let tag else { return true }
-    if note.tagging == .priority {
-      guard let header = packet.mutableVLANTag else { return false }
-      header.setIdentifier(note.vlan)
-      return true
-    }
-    guard packet.insert(VLANTagHeader<ReadOnly>.length, at: EtherTypeOffset.bytes) else { return false }
-    packet.mutableEthernet?.setEtherType(tag)
-    guard let header = packet.mutableVLANTag else { return false }
-    header.setControl(ownControl)
-    return true
+    if note.tagging == .none { return packet.pushTag(tag, control: ownControl) }
+    guard let control = packet.tagControl(tag) else { return false }
+    return packet.setTagControl(tag, control & 0xF000 | note.vlan)
   }
 
   // MARK: Flooding
@@ -284,7 +277,8 @@ struct SwitchPort: Element, ~Copyable {
     // First to the ports that take it nearest to how it is; then it is changed once for the others.
     let untagged = tag == nil ? ports : ports & vlan.untagged
     let tagged = ports & ~untagged
-    let tagsFirst = note.tagging == .named
+    // A priority that it brought must not be lost on the way.
+    let tagsFirst = note.tagging != .none
     let (first, second) = tagsFirst ? (tagged, untagged) : (untagged, tagged)
     var now = note
     if first != 0 {
@@ -330,11 +324,6 @@ struct SwitchPort: Element, ~Copyable {
     case .stations: unknownLimit?.allows(packet, now: now) == false ? Drop.unknownStorm.reason : nil
     }
   }
-}
-
-/// Where the EtherType, or a tag, stands in a frame.
-private enum EtherTypeOffset {
-  static var bytes: Int { 12 }
 }
 
 /// The numbers of the bits that are set, lowest first.

@@ -27,7 +27,8 @@ struct SwitchPortSettings: Sendable {
     vlans = try PortVLANs(&settings, tag: tag)
     learns = try settings.take("learning", default: true, "remember who sends from here")
     takesUnknown = try settings.take("unknown_unicast", default: true, "send frames to stations that are not known")
-    let limit = try settings.takeIfPresent("limit", in: 0...1_000_000, "stations learned here at most; any number when left out")
+    let limit = try settings.takeIfPresent(
+      "limit", in: 0...1_000_000, "stations learned here at most; any number when left out")
     self.limit = limit ?? .max
     limitAction = try settings.take(
       "at_limit", default: .forward, "what becomes of frames from stations beyond the limit")

@@ -74,7 +74,8 @@ struct PortVLANs: Sendable {
   init(_ settings: inout Settings, tag: SwitchTag) throws(ConfigurationError) {
     let pvid: VLANIdentifier? = try settings.takeIfPresent(
       "pvid", "VLAN of frames that come in without one; 1 when neither this nor 'tagged' nor 'untagged' is given")
-    priority = UInt16(try settings.take("priority", default: 0, in: 0...7, "priority of frames that come in without one"))
+    priority = UInt16(
+      try settings.take("priority", default: 0, in: 0...7, "priority of frames that come in without one"))
     let tagged: [VLANRange]? = try settings.takeIfPresent("tagged", "VLANs whose frames leave with a tag")
     let untagged: [VLANRange]? = try settings.takeIfPresent(
       "untagged", "VLANs whose frames leave without a tag; the PVID when left out")

@@ -85,15 +85,20 @@ public final class MACTable: Sendable {
   /// - Parameters:
   ///   - position: The frame's in the burst.
   ///   - tick: `reader.tick` as it was read for the batch.
+  ///   - now: Nanoseconds, here and elsewhere.
   @inline(never)
-  public func learn(_ burst: borrowing StationBurst, _ position: Int, port: Int, tick: UInt64) -> StationLearning {
-    learn(burst.source(position), port, tick)
+  public func learn(
+    _ burst: borrowing StationBurst, _ position: Int, port: Int, tick: UInt64, now: UInt64
+  ) -> StationLearning {
+    learn(burst.source(position), port, tick, now)
   }
 
   /// Learns where a station is.
-  public func learn(_ key: StationKey, port: Int) -> StationLearning { learn(reader.scramble(key), port, reader.tick) }
+  public func learn(_ key: StationKey, port: Int, now: UInt64) -> StationLearning {
+    learn(reader.scramble(key), port, reader.tick, now)
+  }
 
-  private func learn(_ mixed: UInt64, _ port: Int, _ tick: UInt64) -> StationLearning {
+  private func learn(_ mixed: UInt64, _ port: Int, _ tick: UInt64, _ now: UInt64) -> StationLearning {
     let word = reader.find(mixed)
     if word != 0, !MACTableEntry.hasExpired(word, tick: tick) {
       let reading = MACTableReading(word: word)
@@ -103,7 +108,7 @@ public final class MACTable: Sendable {
         return .known
       }
     }
-    return machine.withLock { $0.learn(mixed, port) }
+    return machine.withLock { $0.learn(mixed, port, now) }
   }
 
   /// Moves the clock on and forgets a share of those not heard of. To be called with every batch for which

@@ -30,11 +30,9 @@ struct MACTableMachine: ~Copyable, Sendable {
     self.moves = StationMoves(moves)
   }
 
-  private var now: UInt64 { steps &* step }
-
   // MARK: Learning
 
-  mutating func learn(_ mixed: UInt64, _ port: Int) -> StationLearning {
+  mutating func learn(_ mixed: UInt64, _ port: Int, _ now: UInt64) -> StationLearning {
     guard port >= 0, port < limits.count else { return .portFull }
     let tick = reader.tick
     if let place = reader.place(mixed) {
@@ -74,15 +72,32 @@ struct MACTableMachine: ~Copyable, Sendable {
     guard count < capacity else { return false }
     let rest = reader.rest(mixed)
     let first = reader.first(mixed)
+    let second = reader.other(first, rest)
     if let place = free(first) {
       reader.store(place, rest | word)
-    } else if let place = free(reader.other(first, rest)) {
+    } else if let place = free(second) ?? vacate(second) {
       reader.store(place, rest | word | MACTableEntry.second)
     } else {
       return false
     }
     count += 1
     return true
+  }
+
+  /// Makes a place in a full bucket by moving one of its entries to that one's other bucket. Whoever looks the moved one up
+  /// just then may miss it once.
+  private mutating func vacate(_ bucket: UInt64) -> MACTableReader.Place? {
+    for index in 0..<MACTableReader.places {
+      let place = MACTableReader.Place(bucket: bucket, index: index)
+      let word = reader.load(place)
+      let rest = word & MACTableEntry.keyMask & ~MACTableEntry.second
+      if let other = free(reader.other(bucket, rest)) {
+        reader.store(other, word ^ MACTableEntry.second)
+        reader.store(place, 0)
+        return place
+      }
+    }
+    return nil
   }
 
   /// A place in a bucket, taken from one that has expired if need be.

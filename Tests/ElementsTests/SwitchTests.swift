@@ -149,10 +149,10 @@ import Testing
 
   @Test func framesCutShortAreDropped() throws {
     let sw = try TestSwitch.plain(2)
-    let frame = Frame(bytes: Array(repeating: 2, count: 13))
+    let frame = Frame(Array(repeating: 2, count: 13))
     #expect(send(frame, "p1", sw).drops == ["malformed": 1])
     let tagged = try TestSwitch.make(["p1: {}", "p2: {}"], more: ["vlans: 802.1Q"])
-    let cut = Frame(bytes: Array(Frame.station(1, to: 2).vlan(1).bytes.prefix(17)))
+    let cut = Frame(Array(Frame.station(1, to: 2).vlan(1).bytes.prefix(17)))
     #expect(send(cut, "p1", tagged).drops == ["malformed": 1])
   }
 
@@ -193,16 +193,16 @@ import Testing
 
   @Test func vlansAreSeparate() throws {
     let sw = try TestSwitch.make(access, more: ["vlans: 802.1Q"])
-    let frame = Frame.broadcast(from: 1).filled
+    let frame = Frame.broadcast(from: 1).ipv4().udp()
     let result = send(frame, "p1", sw)
     #expect(result.ports == ["p2", "t"])
     #expect(result["p2"].map(\.bytes) == [frame.bytes])
-    #expect(result["t"].map(\.bytes) == [Frame.broadcast(from: 1).vlan(10, type: 0).filled.bytes])
+    #expect(result["t"].map(\.bytes) == [Frame.broadcast(from: 1).vlan(10).ipv4().udp().bytes])
     let other = send(Frame.broadcast(from: 1).filled, "p3", sw)
     #expect(other.ports == ["t"])
     // The same address in two VLANs is two stations.
-    #expect(send(Frame.station(2, to: 1).vlan(10, type: 0).filled, "t", sw).ports == ["p1"])
-    #expect(send(Frame.station(2, to: 1).vlan(20, type: 0).filled, "t", sw).ports == ["p3"])
+    #expect(send(Frame.station(2, to: 1).vlan(10).ipv4().udp(), "t", sw).ports == ["p1"])
+    #expect(send(Frame.station(2, to: 1).vlan(20).ipv4().udp(), "t", sw).ports == ["p3"])
   }
 
   @Test func tagsAreTakenAwayWhereAPortWantsNone() throws {
@@ -239,7 +239,9 @@ import Testing
         "a: { pvid: 10, tagged: 20, accept: tagged }", "b: { pvid: 10, tagged: 20, accept: untagged }",
         "c: { pvid: 10, tagged: 20 }", "d: { tagged: 20 }",
       ], more: ["vlans: 802.1Q"])
-    let frames = ["none": Frame.broadcast(from: 1), "zero": .broadcast(from: 1).vlan(0), "20": .broadcast(from: 1).vlan(20)]
+    let frames = [
+      "none": Frame.broadcast(from: 1), "zero": .broadcast(from: 1).vlan(0), "20": .broadcast(from: 1).vlan(20),
+    ]
     let expected = ["a": ["20"], "b": ["none", "zero"], "c": ["20", "none", "zero"], "d": ["20"]]
     for (port, taken) in expected {
       for (name, frame) in frames {
