@@ -423,6 +423,28 @@ struct Engine: ~Copyable {
     }
   }
 
+  // MARK: Operations
+
+  /// Carries out what was left in the plan's mailbox. Returns whether something was.
+  mutating func serve() -> Bool {
+    guard let job = unsafe plan.mailbox.take() else { return false }
+    unsafe job.finish(perform(job.request, at: job.node))
+    return true
+  }
+
+  /// Asks the element at a node.
+  mutating func perform(_ request: OperationRequest, at index: Int) -> OperationAnswer {
+    var answer = OperationAnswer()
+    let node = unsafe nodes + index
+    guard unsafe node.pointee.step == .element else {
+      answer.fail("'\(unsafe plan.names[index])' is no element")
+      return answer
+    }
+    unsafe node.pointee.element.unsafelyUnwrapped.pointee.perform(request, &answer, &context)
+    unsafe noteRequests(node)
+    return answer
+  }
+
   // MARK: Time
 
   /// Calls `start` on every element.

@@ -42,6 +42,8 @@ public final class Plan {
   /// Packets are received and processed in batches of at most this many.
   public let batchSize: Int
   let pool: PacketPool
+  /// Where operations for the elements of this plan are left.
+  public let mailbox = Mailbox()
   var roles: [Role] = []
   /// Names for reports, in order of execution.
   public private(set) var names: [String] = []

@@ -40,6 +40,15 @@ public final class PlanStepper {
     return received
   }
 
+  /// Asks an element, until it has answered all.
+  public func perform(_ request: OperationRequest, at node: PlanNode) -> OperationAnswer {
+    var whole = unsafe engine.perform(request, at: node.index)
+    while let position = whole.position, whole.failure == nil {
+      whole.append(unsafe engine.perform(request.resumed(at: position), at: node.index))
+    }
+    return whole
+  }
+
   /// Calls `finish` on every element; returns what went wrong. Nothing may be run afterwards.
   public func finish() -> [String] { unsafe engine.finish() }
 }

@@ -61,7 +61,7 @@ public final class Worker: @unchecked Sendable {
     let clock = LiveClock()
     var engine = unsafe Engine(plan, ordered: false)
     let receiving = plan.receiveNodes
-    let sleeper = Sleeper(queues: receiving.map { plan.queue(at: $0) })
+    let sleeper = Sleeper(queues: receiving.map { plan.queue(at: $0) }, mailbox: plan.mailbox)
     unsafe engine.context.now = clock.now
     for index in receiving { plan.queue(at: index).begin(at: unsafe engine.context.now, isLive: true) }
     unsafe engine.start()
@@ -73,7 +73,8 @@ public final class Worker: @unchecked Sendable {
       if received > 0 { unsafe engine.settle() }
       if unsafe engine.nextWake <= engine.context.now { unsafe engine.fireWakes() }
       readers?.quiescent(plan.worker)
-      if received > 0 || polling == .busy {
+      let served = plan.mailbox.isFull ? unsafe engine.serve() : false
+      if received > 0 || served || polling == .busy {
         idleRounds = 0
         continue
       }

@@ -151,6 +151,10 @@ void nfv_thread_name(const char *name);
 /// Waits until one of the descriptors is readable or the time is over. At most 64 descriptors are looked at. Returns
 /// whether one of them has an error.
 bool nfv_thread_wait(const int *descriptors, unsigned count, uint64_t nanoseconds);
+/// A descriptor that is readable once it was signalled, until it is cleared; -1 when the system has none.
+int nfv_event_make(void);
+void nfv_event_signal(int descriptor);
+void nfv_event_clear(int descriptor);
 /// The text for a DPDK or errno number.
 const char *nfv_strerror(int error);
 /// From here on keeps what DPDK logs, instead of writing it to standard error.
@@ -253,6 +257,10 @@ void nfv_rcu_synchronize(nfv_rcu *rcu);
 /// what plain ones do.
 static inline uint64_t nfv_load_relaxed(const uint64_t *word) { return __atomic_load_n(word, __ATOMIC_RELAXED); }
 static inline void nfv_store_relaxed(uint64_t *word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_RELAXED); }
+/// Nothing written before is seen by other threads after what is written next.
+static inline void nfv_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
+/// Nothing read next is older than what was read before.
+static inline void nfv_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
 static inline void nfv_increment(uint64_t *word) { nfv_store_relaxed(word, *word + 1); }
 static inline void *nfv_load_pointer(void *const *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
 static inline void *nfv_exchange_pointer(void **word, void *value) {
