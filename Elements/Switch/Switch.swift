@@ -132,6 +132,7 @@ public struct Switch: CompositeElement {
   public var composition: Composition {
     var whole = Composition()
     let state = state
+    whole.tasks = [SwitchControl(state)]
     let outputs = state.ports.map { whole.output($0.name) }
     for (number, port) in state.ports.enumerated() {
       let input = whole.input(port.name)

@@ -20,6 +20,8 @@ struct SwitchPortSettings: Sendable {
   let limitAction: LimitAction
   /// Ports of the same group do not send to each other.
   let splitHorizon: String?
+  /// The kernel's interface whose link the port follows.
+  let link: String?
   let storm: StormLimits
 
   init(_ name: String, _ settings: inout Settings, tag: SwitchTag) throws(ConfigurationError) {
@@ -34,6 +36,12 @@ struct SwitchPortSettings: Sendable {
       "at_limit", default: .forward, "what becomes of frames from stations beyond the limit")
     splitHorizon = try settings.takeIfPresent(
       "split_horizon", "a group's name; its ports do not send to each other")
+    link = try settings.takeIfPresent(
+      "link", "a kernel interface: when its link goes down, the stations behind the port are forgotten")
+    if let link, link.isEmpty || link.contains("/") || link.utf8.count > 15 || link == "." || link == ".." {
+      settings.reject(
+        settings.range(of: "link"), "'\(link)' is no interface's name", remedy: "write one that 'ip link' shows")
+    }
     storm =
       try settings.takeNested("storm", "how much is flooded, on each worker") {
         (nested: inout Settings) throws(ConfigurationError) in try StormLimits(&nested)
