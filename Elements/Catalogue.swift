@@ -28,6 +28,7 @@ public let catalogue: [ElementKind] = [
   ElementKind(Tee.self),
 
   ElementKind(Meter.self),
+  ElementKind(Police.self),
   ElementKind(Queue.self),
   ElementKind(RateLimit.self),
   ElementKind(Sample.self),
