@@ -27,6 +27,8 @@ public let catalogue: [ElementKind] = [
   ElementKind(RoundRobin.self),
   ElementKind(Tee.self),
 
+  ElementKind(CoDel.self),
+  ElementKind(FQCoDel.self),
   ElementKind(Meter.self),
   ElementKind(Police.self),
   ElementKind(Queue.self),

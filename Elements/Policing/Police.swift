@@ -127,7 +127,7 @@ public struct Police: Element {
     Self.check(&settings, committedBurst, excessBurst, peakBurst, method)
     let committed = MeterProfile(rate: committedRate.bitsPerSecond, burst: committedBurst.bits)
     let excess = excessBurst?.bits ?? 0
-    meter = ThreeColourMeter(
+    let how: ThreeColourMeter.Method =
       switch method {
       case .srTCM: .singleRate(committed: committed, excessBurst: excess)
       case .trTCM:
@@ -136,7 +136,8 @@ public struct Police: Element {
           peak: MeterProfile(rate: peakRate?.bitsPerSecond ?? 0, burst: peakBurst?.bits ?? 0))
       case .additive:
         .additive(committed: committed, excess: MeterProfile(rate: excessRate?.bitsPerSecond ?? 0, burst: excess))
-      })
+      }
+    meter = ThreeColourMeter(how)
   }
 
   /// Bursts that no packet, or not every packet, fits in.

@@ -56,6 +56,8 @@ import Testing
     "Mark": ["7"],
     "RoundRobin": ["3"],
     "Tee": ["3"],
+    "CoDel": ["10Mbps", "{ rate: 1kpps, ecn: yes, target: 1ms, interval: 10ms, capacity: 40 }"],
+    "FQCoDel": ["10Mbps", "{ rate: 1kpps, flows: 3, quantum: 300, capacity: 40, bytes: 20kB }"],
     "Meter": ["{ rate: 1kpps, burst: 5 }", "1Mbps"],
     "Police": [
       "{ cir: 1Mbps, cbs: 10kB, ebs: 10kB }",

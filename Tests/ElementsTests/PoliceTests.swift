@@ -57,10 +57,12 @@ private let second: UInt64 = 1_000_000_000
   @Test func coloursCanBeMarked() throws {
     let police = try make("green: { mark: 1 }, yellow: { dscp: af12, mark: 2 }, red: { drop: no, dscp: 0, mark: 3 }")
     let result = police.push(Array(repeating: packet(tos: 10 << 2 | 1), count: 32))
-    #expect(result["output"].map(\.mark) == Array(repeating: 1, count: 15) + Array(repeating: 2, count: 15) + [3, 3])
-    #expect(
-      trafficClasses(result) == Array(repeating: 10 << 2 | 1, count: 15) + Array(repeating: 12 << 2 | 1, count: 15)
-        + [1, 1])
+    let ones = [UInt32](repeating: 1, count: 15)
+    let twos = [UInt32](repeating: 2, count: 15)
+    #expect(result["output"].map(\.mark) == ones + twos + [3, 3])
+    let green = [UInt8](repeating: 41, count: 15)
+    let yellow = [UInt8](repeating: 49, count: 15)
+    #expect(trafficClasses(result) == green + yellow + [1, 1])
     // Lengths and checksums are right.
     #expect(result["output"].allSatisfy { $0.problems.isEmpty })
   }
