@@ -55,6 +55,7 @@ struct PipelineLoader {
     let runtime = readRuntime(runtimeNode)
     let portsNode = substituted(root["ports"], &parameters)
     readPorts(portsNode, root)
+    if !ports.allSatisfy(\.specification.isVirtual) { context.secret = .random(in: .min ... .max) }
     let subgraphs = readSubgraphs(root["subgraphs"])
     var scope = Scope(prefix: "", parameters: parameters)
     readElements(root["elements"], &scope, subgraphs)
