@@ -71,7 +71,7 @@ public struct Switch: CompositeElement {
     guard
       let table = MACTable(
         capacity: capacity, limits: ports.map(\.limit), ageing: ageing.wholeNanoseconds, moves: moveSettings.limit,
-        seed: 0x5EED_0F57_A710_4500)
+        seed: settings.context.secret)
     else {
       throw settings.fail("addresses", "there is no memory for \(capacity) addresses", remedy: "give fewer")
     }
