@@ -47,13 +47,14 @@ public struct LookupRoute: Element {
     var found: NamedRoutes?
     do throws(ConfigurationError) {
       let context = settings.context
-      found = try settings.shared("routes") { () throws(ConfigurationError) in
+      found = try settings.shared("routes", replacing: ["routes", "file"]) { () throws(ConfigurationError) in
         try NamedRoutes(inline, file, context)
       }
     } catch {
       settings.reject(error)
     }
-    let routes = found ?? NamedRoutes()
+    let routes: NamedRoutes
+    if let found { routes = found } else { routes = try NamedRoutes() }
     table = routes.table
     if inline.isEmpty && file == nil {
       settings.reject(nil, "there are no routes", remedy: "give 'routes: { prefix: output }', or 'file:'")

@@ -42,6 +42,13 @@ public struct SettingContext: Sendable {
   public var references: ReferenceCollector?
   /// The ports that settings may refer to.
   public var ports: PortDirectory
+  /// Names of the outputs, in order, that the element has which is to take over these settings while it runs; empty when
+  /// there is none. Elements that number their outputs as they read begin with these.
+  public var runningOutputs: [String] = []
+
+  /// What tables' hashes and cookies are keyed with, so that strangers cannot foresee them. In a replay it is always the
+  /// same, and so are the results.
+  public var secret: UInt64 = 0x9E37_79B9_7F4A_7C15
 
   /// A context for files in `folder`.
   public init(folder: String, references: ReferenceCollector? = nil, ports: PortDirectory = PortDirectory()) {
