@@ -22,6 +22,10 @@ struct RouterInterface: Sendable {
   /// Longest IP packet in bytes.
   let mtu: Int
   let reversePath: ReversePath
+  /// The number of its VRF.
+  let vrf: Int
+  /// Whether hosts on its link are told of a better first hop.
+  let redirects: Bool
 
   /// A router has at most so many: packets that wait carry the number in eight bits.
   static let limit = 64
@@ -54,6 +58,8 @@ struct RouterInterface: Sendable {
       return Clash(
         key: "mac", message: "\(mac) is the address of '\(other.name)', too", remedy: "give each interface its own")
     }
+    // What is in another VRF is another network.
+    guard vrf == other.vrf else { return nil }
     for address in addresses where !address.isLinkLocal {
       for there in other.addresses where !there.isLinkLocal {
         if address.address == there.address {
