@@ -45,6 +45,7 @@ public struct Router: CompositeElement {
   private let limits: NeighbourLimits
   private let errors: ICMPError.Limits
   private let control: RouterControl
+  private let host: RouterHost
 
   public init(_ settings: inout Settings) throws(ConfigurationError) {
     var links: [LinkSettings] = []
@@ -84,13 +85,17 @@ public struct Router: CompositeElement {
         settings.range(of: "neighbours"), "there are more than \(self.limits.capacity) static neighbours",
         remedy: "raise 'neighbours: { neighbours: ... }'")
     }
-    let routes = try Self.readRoutes(&settings, interfaces, vrfs)
+    let (routes, following) = try Self.readRoutes(&settings, interfaces, vrfs)
+    host = try settings.take(
+      "host", default: following.isEmpty ? .router : .kernel,
+      "who answers for the router's own addresses; the kernel where its routes are followed")
     let retransmit = self.limits.timers.retransmit
     state = RouterState(
       interfaces: interfaces, vrfs: vrfs, neighbours: self.limits.makeTable(for: links),
       addresses: links.map { $0.makeAddresses(retransmit: retransmit) },
-      routes: try settings.shared("routes", replacing: ["routes", "table", "vrfs"]) { routes })
-    control = RouterControl(state)
+      routes: following.isEmpty
+        ? try settings.shared("routes", replacing: ["routes", "table", "vrfs"]) { routes } : routes)
+    control = RouterControl(state, following)
   }
 
   private static func readInterface(
@@ -110,14 +115,17 @@ public struct Router: CompositeElement {
         remedy: "choose one of letters, digits, '_' and '-'")
     }
     if !vrfs.contains(vrf) { vrfs.append(vrf) }
+    let kernelName: String =
+      try settings.takeIfPresent("kernel", "what the kernel calls it, with 'routes: kernel'; the same when left out")
+      ?? name
     return RouterInterface(
       name: name, number: number, mac: link.mac, addresses: link.addresses, mtu: mtu, reversePath: reversePath,
-      vrf: vrfs.firstIndex(of: vrf) ?? 0, redirects: redirects)
+      vrf: vrfs.firstIndex(of: vrf) ?? 0, kernelName: kernelName, redirects: redirects)
   }
 
   private static func readRoutes(
     _ settings: inout Settings, _ interfaces: [RouterInterface], _ vrfs: [String]
-  ) throws(ConfigurationError) -> RouterRoutes {
+  ) throws(ConfigurationError) -> (RouterRoutes, [KernelFollowing]) {
     var reader = RouteReader(interfaces, vrfs: vrfs)
     try reader.read(&settings, vrf: 0)
     _ = try settings.takeNamed("vrfs", "a VRF's name: its routes", required: false) {
@@ -129,7 +137,7 @@ public struct Router: CompositeElement {
       }
       try reader.read(&nested, vrf: vrf)
     }
-    return try reader.finish()
+    return (try reader.finish(), reader.following)
   }
 
   public var composition: Composition {
@@ -163,28 +171,20 @@ public struct Router: CompositeElement {
     }
     let fragment = add("fragment", FragmentIP.self) { FragmentIP(mtu: interface.mtu, isSource: true) }
     let back = add("return", RouterReturn.self) { RouterReturn(interfaceCount: state.interfaces.count) }
-    let inspect = add("inspect", CheckIP.self) { () throws(ConfigurationError) in try Self.plain() }
-    let reassemble = add("reassemble", ReassembleIP.self) { () throws(ConfigurationError) in try Self.plain() }
-    let extensions = add("extensions", CheckExtensions.self) { CheckExtensions() }
-    let echo = add("echo", ICMPEcho.self) { ICMPEcho(addresses: own) }
-    let refuse = add("refuse", NoListener.self) { NoListener(addresses: own, limits: errors) }
     let error = add("errors", ICMPError.self) {
       ICMPError(sources, errors, ways: ErrorWays(state, interface: number))
     }
     let origin = add("origin", RouterForward.self) { RouterForward(state, interface: number, isOrigin: true) }
 
     whole.connect("\(input) -> \(check) -> \(forward)")
-    whole.connect(
-      "\(check).other -> \(neighbours)[received].received -> \(inspect) -> \(reassemble) -> \(extensions) -> \(echo)")
-    whole.connect("\(inspect).other -> drop")
-    whole.connect("\(echo).reply -> \(origin)")
-    whole.connect("\(refuse).reset -> \(origin)")
-    whole.connect("\(echo).other -> \(refuse).portUnreachable -> \(error)[portUnreachable] -> \(origin)")
-    whole.connect("\(refuse).protocolUnreachable -> \(error).protocolUnreachable")
-    whole.connect("\(extensions).badHeader -> \(error).badHeader")
-    whole.connect("\(extensions).unknownOption -> \(error).unknownOption")
-    whole.connect("\(reassemble).expired -> \(error).reassembly")
-    whole.connect("\(reassemble).invalid -> \(error).badHeader")
+    if host == .kernel {
+      let leave = add("host", RouterHostPackets.self) { RouterHostPackets() }
+      whole.connect("\(check).other -> \(neighbours)[received].received -> \(leave) -> drop")
+    } else {
+      addHost(
+        of: interface, name, from: [check, neighbours], errors: error, origin, own, &whole)
+    }
+    whole.connect("\(error) -> \(origin)")
     whole.connect("\(neighbours).frames -> \(outputs[number])")
     whole.connect("\(neighbours).unreachable -> \(back)")
     whole.connect("\(fragment).fragments -> \(neighbours).ip")
@@ -209,6 +209,34 @@ public struct Router: CompositeElement {
       }
       whole.connect("\(back).interface-\(other.number) -> \(other.name)-errors.hostUnreachable")
     }
+  }
+
+  /// What answers for the router's own addresses.
+  /// - Parameter parts: The interface's CheckIP and RouterLink.
+  private func addHost(
+    of interface: RouterInterface, _ name: String, from parts: [String], errors error: String, _ origin: String,
+    _ own: [IPAddress], _ whole: inout Composition
+  ) {
+    let (check, neighbours, limits) = (parts[0], parts[1], self.errors)
+    func add<E: Element & ~Copyable & SendableMetatype>(
+      _ part: String, _ type: E.Type, _ make: @escaping @Sendable () throws(ConfigurationError) -> E
+    ) -> String { whole.add("\(name)-\(part)", type, make) }
+    let inspect = add("inspect", CheckIP.self) { () throws(ConfigurationError) in try Self.plain() }
+    let reassemble = add("reassemble", ReassembleIP.self) { () throws(ConfigurationError) in try Self.plain() }
+    let extensions = add("extensions", CheckExtensions.self) { CheckExtensions() }
+    let echo = add("echo", ICMPEcho.self) { ICMPEcho(addresses: own) }
+    let refuse = add("refuse", NoListener.self) { NoListener(addresses: own, limits: limits) }
+    whole.connect(
+      "\(check).other -> \(neighbours)[received].received -> \(inspect) -> \(reassemble) -> \(extensions) -> \(echo)")
+    whole.connect("\(inspect).other -> drop")
+    whole.connect("\(echo).reply -> \(origin)")
+    whole.connect("\(refuse).reset -> \(origin)")
+    whole.connect("\(echo).other -> \(refuse).portUnreachable -> \(error).portUnreachable")
+    whole.connect("\(refuse).protocolUnreachable -> \(error).protocolUnreachable")
+    whole.connect("\(extensions).badHeader -> \(error).badHeader")
+    whole.connect("\(extensions).unknownOption -> \(error).unknownOption")
+    whole.connect("\(reassemble).expired -> \(error).reassembly")
+    whole.connect("\(reassemble).invalid -> \(error).badHeader")
   }
 
   /// An element with the settings that it has by default.

@@ -1,20 +1,72 @@
 import Configuration
 import Dataplane
+import Netlink
 import Synchronization
 import Tables
 import Wire
 
-/// What can be asked of a router while it runs.
+/// What is done for a router beside its packets: it follows the kernel's routes where it is to, and answers what is asked.
 final class RouterControl: ControlTask {
   private struct Inside {
     /// Neighbours that are listed, over several calls.
     var listed: [Neighbour] = []
+    var readers: ReaderDomain?
+    var followers: [KernelRoutes] = []
+    /// Why the kernel cannot be followed.
+    var problem: String?
   }
 
   private let state: RouterState
+  private let following: [KernelFollowing]
   private let inside = Mutex(Inside())
 
-  init(_ state: RouterState) { self.state = state }
+  init(_ state: RouterState, _ following: [KernelFollowing]) {
+    self.state = state
+    self.following = following
+  }
+
+  // MARK: The kernel
+
+  var descriptors: [ControlDescriptor] {
+    inside.withLock { inside in inside.followers.map { ControlDescriptor($0.descriptor, .read) } }
+  }
+
+  func begin(_ readers: ReaderDomain?) { inside.withLock { $0.readers = readers } }
+
+  /// How long to wait when the kernel could not be asked, in nanoseconds.
+  private static let patience: UInt64 = 1_000_000_000
+
+  func run(_ now: Instant) -> Instant {
+    guard !following.isEmpty else { return .never }
+    return inside.withLock { inside in
+      do throws(NetlinkError) {
+        while inside.followers.count < following.count {
+          inside.followers.append(try KernelRoutes(state, following[inside.followers.count]))
+        }
+        var hasMore = false
+        for index in inside.followers.indices {
+          if try inside.followers[index].follow(inside.readers, now: now.nanoseconds) { hasMore = true }
+        }
+        inside.problem = nil
+        return hasMore ? now : .never
+      } catch {
+        inside.problem = "the kernel's routes cannot be followed: \(error)"
+        return now.advanced(by: Self.patience)
+      }
+    }
+  }
+
+  func end() -> [String] {
+    inside.withLock { inside in
+      var problems = inside.problem.map { [$0] } ?? []
+      let noRoom = inside.followers.reduce(0) { $0 + $1.misses.noRoom }
+      if noRoom > 0 { problems.append("\(noRoom) times there was no room for routes of the kernel's") }
+      inside.followers = []
+      return problems
+    }
+  }
+
+  // MARK: Operations
 
   let operations = [
     OperationDescription(

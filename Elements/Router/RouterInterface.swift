@@ -12,6 +12,14 @@ enum ReversePath: String, CaseIterable, SettingChoice, Sendable {
   case strict
 }
 
+/// Who answers for a router's own addresses.
+enum RouterHost: String, CaseIterable, SettingChoice, Sendable {
+  /// The router: pings, errors and resets.
+  case router
+  /// The kernel, which sees the same packets: the router is silent.
+  case kernel
+}
+
 /// An interface of a router, as its settings describe it.
 struct RouterInterface: Sendable {
   let name: String
@@ -24,6 +32,8 @@ struct RouterInterface: Sendable {
   let reversePath: ReversePath
   /// The number of its VRF.
   let vrf: Int
+  /// What the kernel calls it, where its routes are followed.
+  let kernelName: String
   /// Whether hosts on its link are told of a better first hop.
   let redirects: Bool
 

@@ -95,6 +95,14 @@ import Testing
     #expect(try mistakes([lan, same]) == [], "addresses may overlap between VRFs")
   }
 
+  @Test func routesOfTheKernel() throws {
+    #expect(try mistakes([lan, wan], routes: "kernel") == [])
+    #expect(try mistakes([lan, wan], routes: "kernal").count == 1)
+    let both = try mistakes([lan, wan], routes: "kernel", more: "table: routes.txt")
+    #expect(both.count == 1 && both[0].hasSuffix("the kernel's routes are followed, and there is a file of others"))
+    #expect(try mistakes([lan, wan], more: "host: nobody").count == 1)
+  }
+
   @Test func prefixes() throws {
     #expect(
       try mistakes([lan, wan], routes: "{ 10.0.0.0/8: lan, 10.0.0.1/8: wan, 10.0.0.0/33: lan }").count == 2)

@@ -394,3 +394,58 @@ import Wire
     #expect(try ask(router, "neighbours").count == 5)
   }
 }
+
+@Suite struct RouterKernelTests {
+  private static let text = TestRouter.text(routes: "").replacing(
+    "      routes:\n        {}\n", with: "      routes: kernel\n")
+
+  /// Where the kernel's routes are followed, the kernel answers for the addresses, and until its routes are known nobody is
+  /// told that there are none.
+  @Test func theKernelAnswersForItsAddresses() throws {
+    let router = try PipelineUnderTest(Self.text)
+    _ = router.advance(milliseconds: 20_000)
+    let own = router.push([.fromLAN.host4("192.0.2.1").icmp(), .fromLAN.host6("2001:db8:1::1").tcp()], at: "lan")
+    #expect(own.all.isEmpty && own.drops == ["leftToKernel": 2], "\(own)")
+    let far = router.push([.fromLAN.host4("10.1.2.3").udp(), .fromLAN.host6("2001:db8:ffff::5").udp()], at: "lan")
+    #expect(far.all.isEmpty && far.drops == ["blackhole": 2], "\(far)")
+    let near = router.push([.fromLAN.host4("198.51.100.254").udp()], at: "lan")
+    #expect(near["wan"].count == 1)
+    let expired = router.push([.fromLAN.host4("198.51.100.254", ttl: 1).udp()], at: "lan")
+    #expect(expired["lan"].layers == ["ipv4 192.0.2.1 > 192.0.2.10 ttl 255 tos 192, icmp 11/0"])
+  }
+
+  /// The router answers where it is told to.
+  @Test func theRouterAnswersWhenItIsTo() throws {
+    let router = try PipelineUnderTest(
+      Self.text.replacing("routes: kernel", with: "routes: kernel\n      host: router"))
+    _ = router.advance(milliseconds: 20_000)
+    let own = router.push([.fromLAN.host4("192.0.2.1").icmp()], at: "lan")
+    #expect(own["lan"].layers == ["ipv4 192.0.2.1 > 192.0.2.10 ttl 64, icmp 0/0"])
+  }
+
+  /// Places are shared, and used again only once readers have been waited for.
+  @Test func placesOfHops() throws {
+    let interface = RouterInterface(
+      name: "lan", number: 0, mac: .zero, addresses: [], mtu: 1500, reversePath: .off, vrf: 0, kernelName: "lan",
+      redirects: false)
+    var places = HopPlaces([interface])
+    func gateway(_ last: UInt8, weight: Int = 1) -> RouteTarget.Gateway {
+      .init(address: .v4(IPv4Address(192, 0, 2, last)), interface: 0, weight: weight)
+    }
+    let first = try #require(places.take(.gateways([gateway(1)])))
+    #expect(places.take(.gateways([gateway(1)])) == first)
+    let several = try #require(places.take(.gateways([gateway(1), gateway(2, weight: 3)])))
+    #expect(places.hops[Int(several)].kind == .several)
+    #expect(Set(places.buckets).count == 2 && places.buckets.contains(first))
+    places.release(first)
+    places.release(first)
+    #expect(!places.hasRetired, "the set of several uses it")
+    places.release(several)
+    #expect(places.hasRetired)
+    let fresh = try #require(places.take(.gateways([gateway(9)])))
+    #expect(![first, several].contains(fresh))
+    places.recycle()
+    let again = try #require(places.take(.gateways([gateway(8)])))
+    #expect(again != fresh && Int(again) < places.hops.count && places.hops.count == 4)
+  }
+}
