@@ -316,7 +316,7 @@ extension Packet {
 
 extension Duration {
   /// Nanoseconds of a duration that is not negative and below 292 years.
-  fileprivate var wholeNanoseconds: UInt64 {
+  var wholeNanoseconds: UInt64 {
     UInt64(clamping: components.seconds) &* 1_000_000_000 &+ UInt64(clamping: components.attoseconds / 1_000_000_000)
   }
 }

@@ -4,8 +4,8 @@ public import Dataplane
 public struct Scheduler {
   /// What one worker does, before any port is open.
   public struct Assignment: Sendable {
-    /// The worker's number.
-    public let worker: Int
+    /// The worker's number, and how many there are.
+    public let worker: Int, workers: Int
     /// Nodes of the graph in order of execution.
     public let nodes: [Int]
     /// Queue of each receiving node that is this worker's.
@@ -49,7 +49,8 @@ public struct Scheduler {
     }
     return (0..<workers).map { worker in
       Assignment(
-        worker: worker, nodes: order.filter { reach[worker].contains($0) }, receiveQueues: received[worker],
+        worker: worker, workers: workers, nodes: order.filter { reach[worker].contains($0) },
+        receiveQueues: received[worker],
         transmitQueues: transmitted[worker])
     }
   }
@@ -65,14 +66,16 @@ public struct Scheduler {
   /// Builds the plan that a worker executes.
   /// - Parameters:
   ///   - ports: The open ports, by their place in the pipeline.
+  ///   - seed: What the worker's random numbers begin from.
   ///   - instance: Gives this worker's instance of the element at a place in the pipeline.
   public static func plan(
     _ graph: Graph, _ assignment: Assignment, ports: [any Port], pool: PacketPool, batchSize: Int,
-    instance: (Int) -> ElementInstance
+    seed: UInt64 = 0, instance: (Int) -> ElementInstance
   ) -> Placed {
     let receives = assignment.receiveQueues.values.map(\.count).reduce(0, +)
     let plan = Plan(
-      worker: assignment.worker, pool: pool, batchSize: batchSize, nodes: assignment.nodes.count + receives)
+      worker: assignment.worker, of: assignment.workers, pool: pool, batchSize: batchSize,
+      nodes: assignment.nodes.count + receives, seed: seed)
     var placed: [Int: [PlanNode]] = [:]
     var graphNodes: [Int] = []
     for index in assignment.nodes {

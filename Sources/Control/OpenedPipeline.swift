@@ -33,11 +33,17 @@ final class OpenedPipeline {
         placed.append(
           Scheduler.plan(
             pipeline.graph, assignment, ports: ports, pool: pool, batchSize: batchSize ?? pipeline.runtime.batchSize,
-            instance: { instances[$0]! }))
+            seed: pipeline.isReplay ? 0 : pipeline.secret, instance: { instances[$0]! }))
       }
       workers = placed
     } catch {
       throw .configuration(error)
+    }
+    if workers.count > 1, pipeline.elements.contains(where: \.kind.handsOver),
+      !Handover.join(workers.map(\.plan), nodes: workers.map(\.graphNodes))
+    {
+      throw .environment(
+        EnvironmentError("no memory for rings between \(workers.count) workers", remedy: "use fewer workers"))
     }
   }
 

@@ -8,7 +8,9 @@ public struct Context: ~Copyable {
   public internal(set) var now = Instant(nanoseconds: 0)
   /// The worker's number, from 0 on.
   public let worker: Int
-  /// Pseudo-random numbers, seeded from the worker's number.
+  /// How many workers run the graph.
+  public let workers: Int
+  /// Pseudo-random numbers: others for each worker and, live, for each run; in a replay always the same.
   public var random: RandomNumbers
   /// Packets made here since the start of the run of the element at hand.
   @usableFromInline var created = 0
@@ -17,10 +19,11 @@ public struct Context: ~Copyable {
   @usableFromInline let pool: OpaquePointer
 
   @unsafe
-  init(worker: Int, pool: OpaquePointer) {
+  init(worker: Int, of workers: Int, seed: UInt64, pool: OpaquePointer) {
     self.worker = worker
+    self.workers = workers
     unsafe self.pool = pool
-    random = RandomNumbers(seed: UInt64(worker) + 1)
+    random = RandomNumbers(seed: seed &+ UInt64(worker) &+ 1)
   }
 
   /// Has the element's `wake` called at the first opportunity that is not before `instant`. The earliest request since
