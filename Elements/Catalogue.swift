@@ -27,7 +27,10 @@ public let catalogue: [ElementKind] = [
   ElementKind(RoundRobin.self),
   ElementKind(Tee.self),
 
+  ElementKind(CoDel.self),
+  ElementKind(FQCoDel.self),
   ElementKind(Meter.self),
+  ElementKind(Police.self),
   ElementKind(Queue.self),
   ElementKind(RateLimit.self),
   ElementKind(Sample.self),
