@@ -121,6 +121,7 @@ public final class Runner {
     }
     watch(opened, results)
     for thread in threads { thread.join() }
+    opened.workers.first?.plan.handover?.drain(opened.workers.map(\.plan))
     return results.problems + (control?.end() ?? [])
   }
 

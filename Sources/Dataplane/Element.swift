@@ -35,6 +35,8 @@ public protocol Element: ~Copyable {
   /// Whether packets cannot go round a loop through this element without end, since it wears them out or holds them
   /// back.
   static var boundsLoops: Bool { get }
+  /// Whether it hands packets to other workers (`Verdict.handOver`).
+  static var handsOver: Bool { get }
   /// What can be asked of it while it runs.
   static var operations: [OperationDescription] { get }
 
@@ -94,6 +96,7 @@ extension Element where Self: ~Copyable {
   public static var about: ElementDescription { ElementDescription() }
   public static var needs: HeaderState { .frame }
   public static var boundsLoops: Bool { false }
+  public static var handsOver: Bool { false }
   public static var operations: [OperationDescription] { [] }
   public var held: Int { 0 }
   public var counters: [ElementCounter] { [] }

@@ -30,12 +30,18 @@ public final class PlanStepper {
   /// the clock as it is.
   public func advance(to instant: Instant) { unsafe engine.advance(to: instant) }
 
-  /// Receives what has arrived at timed queues by now, runs the plan until nothing is pending, and then wakes the
+  /// Receives what has arrived at timed queues by now and what other workers handed over, runs the plan until nothing is pending, and then wakes the
   /// elements that asked for it meanwhile.
   /// - Returns: How many packets were received.
   @discardableResult
   public func step() -> Int {
-    let received = unsafe engine.receiveDue(from: receiving)
+    var received = unsafe engine.receiveDue(from: receiving)
+    let handed = unsafe engine.receiveHandedOver()
+    if handed > 0 {
+      unsafe engine.settle()
+      received += handed
+    }
+    unsafe engine.sendHandedOver()
     unsafe engine.fireWakes()
     return received
   }

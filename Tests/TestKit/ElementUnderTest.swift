@@ -234,7 +234,7 @@ extension NodeCounters {
   /// Why the books of a node do not balance; empty when they do.
   public func imbalance(of name: String) -> [String] {
     let arrived = packetsIn + created
-    let left = packetsOut.reduce(0, +) + dropped + held
+    let left = packetsOut.reduce(0, +) + dropped + held + handedOver
     return arrived == left
       ? []
       : [
