@@ -94,6 +94,11 @@ public struct MappingTable: ~Copyable, Sendable {
     return mapping.uses == 1 && !mapping.isStatic ? remove(slot) : nil
   }
 
+  /// Counts a use less, and keeps the mapping for the next.
+  public mutating func forgetUse(_ slot: PortSlot) {
+    if let mapping = self[slot], mapping.uses > 0 { mappings[Int(slot.rawValue)].uses -= 1 }
+  }
+
   /// Removes a mapping.
   public mutating func remove(_ slot: PortSlot) -> Mapping? {
     guard let mapping = self[slot] else { return nil }
