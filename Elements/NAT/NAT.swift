@@ -32,7 +32,7 @@ public struct NAT: Element, ~Copyable {
   }
 
   /// Where packets leave.
-  public enum Output: UInt8, OutputPort {
+  public enum Output: UInt8, OutputPort, BitwiseCopyable {
     /// To the inside.
     case inside
     /// To the outside.
@@ -150,22 +150,19 @@ public struct NAT: Element, ~Copyable {
 
   public init(_ settings: inout Settings) throws(ConfigurationError) {
     let read = try NATSettings(&settings)
+    let fragments = try FragmentFollower<NATPath, Drop>(&settings)
+    let seed = FlowSeed(0, 0)
+    let sessions: FlowTable<IPv4FlowKey, NATSession> = try Self.table(read.sessions, keys: 2, seed, settings)
+    let permissions: FlowTable<IPv4FlowKey, UInt32> = try Self.table(
+      read.filtering == .addressDependent ? read.sessions : 1, keys: 1, seed, settings)
+    let held: FlowTable<IPv4FlowKey, HeldSYN> = try Self.table(read.heldLimit, keys: 1, seed, settings)
     self.settings = read
     ends = NATEnds(read)
     filtering = read.filtering
     timeouts = read.timeouts
     segmentSize = read.segmentSize
     inboundRefresh = read.inboundRefresh
-    fragments = try FragmentFollower(&settings)
-    let seed = FlowSeed(0, 0)
-    let hasPermissions = read.filtering == .addressDependent
-    guard
-      let sessions = FlowTable<IPv4FlowKey, NATSession>(capacity: read.sessions, keysPerFlow: 2, seed: seed),
-      let permissions = FlowTable<IPv4FlowKey, UInt32>(capacity: hasPermissions ? read.sessions : 1, seed: seed),
-      let held = FlowTable<IPv4FlowKey, HeldSYN>(capacity: read.heldLimit, seed: seed)
-    else {
-      throw settings.fail("sessions", "there is no memory for \(read.sessions) sessions", remedy: "lower 'sessions'")
-    }
+    self.fragments = fragments
     burst = sessions.makeBurst()
     self.sessions = sessions
     self.permissions = permissions
@@ -174,6 +171,15 @@ public struct NAT: Element, ~Copyable {
     mappings = MappingTable(addresses: max(read.addresses.count, 1), capacity: read.sessions, seed: seed)
     subscribers = SubscriberTable(capacity: read.subscribers + 1, seed: seed)
     pool = PortPool(PortPool.Layout(addresses: 1, ports: 1...1))
+  }
+
+  private static func table<Value>(
+    _ capacity: Int, keys: Int, _ seed: FlowSeed, _ settings: borrowing Settings
+  ) throws(ConfigurationError) -> FlowTable<IPv4FlowKey, Value> {
+    guard let table = FlowTable<IPv4FlowKey, Value>(capacity: capacity, keysPerFlow: keys, seed: seed) else {
+      throw settings.fail("sessions", "there is no memory for \(capacity) sessions", remedy: "lower 'sessions'")
+    }
+    return table
   }
 
   public var held: Int { fragments.held + heldPackets.count }

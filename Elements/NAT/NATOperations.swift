@@ -195,6 +195,13 @@ extension NAT {
       let subscriber = subscribers.find(saved.inside.rawValue)
         ?? subscribers.insert(saved.inside.rawValue, outside: slot.address)
     else { return "there is no room" }
+    if settings.blockSize != nil {
+      guard let block = pool.layout.block(of: slot), pool.assign(block, to: subscriber) else {
+        subscribers.removeIfIdle(subscriber)
+        return "the outside port is in another host's block"
+      }
+      subscribers[subscriber].blocks = UInt32(pool.blocks(of: subscriber).count)
+    }
     guard pool.take(slot) else {
       subscribers.removeIfIdle(subscriber)
       return "the outside port is in use"

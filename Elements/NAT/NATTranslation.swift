@@ -309,9 +309,9 @@ extension NAT {
     var session = NATSession(
       kind, slot: slot, subscriber: subscriber, isHairpin: ends.isOutside(key.destination))
     if let state { session.restore(state) }
-    let end = deadline ?? now &+ timeouts.transitory
+    let expiry = deadline ?? now &+ timeouts.transitory
     for _ in 0..<2 {
-      switch sessions.insert(key, second: reply, session, until: end) {
+      switch sessions.insert(key, second: reply, session, until: expiry) {
       case .inserted(let flow):
         count(flow, session, reply, now)
         return .made(flow)

@@ -8,8 +8,8 @@ extension Packet {
   /// - Parameter limit: The largest size in bytes.
   /// - Returns: False when it had to be lowered and no buffer was left for a copy.
   public mutating func clampMaximumSegmentSize(to limit: UInt16) -> Bool {
-    guard let header = tcp, header.flags.contains(.syn) else { return true }
-    let end = transportOffset + header.headerLength
+    guard tcp?.flags.contains(.syn) == true, let length = tcp?.headerLength else { return true }
+    let end = transportOffset + length
     var offset = transportOffset + 20
     while offset < end {
       let kind = unsafe load8(offset)

@@ -85,6 +85,13 @@ public struct PortPool: ~Copyable, Sendable {
     /// Which slice a port belongs to: its 64 ports, or its block, belong to the slices in turn.
     public func slice(of port: UInt16) -> Int { Int(port) / (blockSize ?? 64) % slices }
 
+    /// The block that a slot is in; nil without blocks, and for ports before the first and behind the last.
+    public func block(of slot: PortSlot) -> Int? {
+      guard let blockSize, Int(slot.port) >= firstBlockPort else { return nil }
+      let within = (Int(slot.port) - firstBlockPort) / blockSize
+      return within < blocksPerAddress ? slot.address * blocksPerAddress + within : nil
+    }
+
     /// The ports of a block.
     /// - Parameter block: Counted over all addresses: 0 to `addresses * blocksPerAddress - 1`.
     public func ports(of block: Int) -> (address: Int, ports: ClosedRange<UInt16>) {
@@ -207,7 +214,7 @@ public struct PortPool: ~Copyable, Sendable {
   public mutating func take(_ slot: PortSlot) -> Bool {
     guard isFree(slot) else { return false }
     setFree(slot, false)
-    blocks?.countBusy(slot.port, slot.address, 1)
+    blocks?.countBusy(slot, 1)
     return true
   }
 
@@ -311,7 +318,7 @@ public struct PortPool: ~Copyable, Sendable {
     guard owns(slot), !bitmap(slot.address, slot.space).isFree(slot.port, words) else { return }
     guard layout.quarantine > 0 else {
       setFree(slot, true)
-      blocks?.countBusy(slot.port, slot.address, -1)
+      blocks?.countBusy(slot, -1)
       return
     }
     resting[Int(slot.rawValue)] = Rest(next: 0, end: Self.ticks(now &+ layout.quarantine) &+ 1)
@@ -344,7 +351,7 @@ public struct PortPool: ~Copyable, Sendable {
       firstResting = rest.next
       if firstResting == 0 { lastResting = 0 }
       setFree(slot, true)
-      blocks?.countBusy(slot.port, slot.address, -1)
+      blocks?.countBusy(slot, -1)
     }
     return nil
   }
@@ -387,12 +394,6 @@ private struct Blocks {
     }
   }
 
-  func block(of port: UInt16, _ address: Int) -> Int? {
-    guard let size = layout.blockSize, Int(port) >= layout.firstBlockPort else { return nil }
-    let within = (Int(port) - layout.firstBlockPort) / size
-    return within < layout.blocksPerAddress ? address * layout.blocksPerAddress + within : nil
-  }
-
   mutating func assign(_ block: Int, _ subscriber: Int) -> Bool {
     guard owners.indices.contains(block), subscriber >= 0, subscriber < layout.subscribers else { return false }
     let (address, ports) = layout.ports(of: block)
@@ -404,8 +405,8 @@ private struct Blocks {
     return true
   }
 
-  mutating func countBusy(_ port: UInt16, _ address: Int, _ change: Int) {
-    guard let block = block(of: port, address) else { return }
+  mutating func countBusy(_ slot: PortSlot, _ change: Int) {
+    guard let block = layout.block(of: slot) else { return }
     busy[block] = UInt32(Int(busy[block]) + change)
     if busy[block] == 0, owners[block] != .max { idle.append(block) }
   }
