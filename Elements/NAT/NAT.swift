@@ -156,6 +156,7 @@ public struct NAT: Element, ~Copyable {
     let permissions: FlowTable<IPv4FlowKey, UInt32> = try Self.table(
       read.filtering == .addressDependent ? read.sessions : 1, keys: 1, seed, settings)
     let held: FlowTable<IPv4FlowKey, HeldSYN> = try Self.table(read.heldLimit, keys: 1, seed, settings)
+    let tables = try Self.tables(read, read.layout(slice: 0, of: 1), seed, settings)
     self.settings = read
     ends = NATEnds(read)
     filtering = read.filtering
@@ -168,9 +169,9 @@ public struct NAT: Element, ~Copyable {
     self.permissions = permissions
     heldSYNs = held
     heldPackets = PacketStore(capacity: read.heldLimit)
-    mappings = MappingTable(addresses: max(read.addresses.count, 1), capacity: read.sessions, seed: seed)
-    subscribers = SubscriberTable(capacity: read.subscribers + 1, seed: seed)
-    pool = PortPool(PortPool.Layout(addresses: 1, ports: 1...1))
+    mappings = tables.mappings
+    subscribers = tables.subscribers
+    pool = tables.pool
   }
 
   private static func table<Value>(
@@ -180,6 +181,32 @@ public struct NAT: Element, ~Copyable {
       throw settings.fail("sessions", "there is no memory for \(capacity) sessions", remedy: "lower 'sessions'")
     }
     return table
+  }
+
+  private struct PortTables: ~Copyable {
+    let mappings: MappingTable
+    let subscribers: SubscriberTable
+    let pool: PortPool
+
+    init(_ settings: NATSettings, _ layout: PortPool.Layout, _ seed: FlowSeed) throws(TableMemoryError) {
+      let mappings = try MappingTable(
+        addresses: max(settings.addresses.count, 1), capacity: settings.sessions, seed: seed)
+      let subscribers = try SubscriberTable(capacity: settings.subscribers + 1, seed: seed)
+      let pool = try PortPool(layout)
+      self.mappings = mappings
+      self.subscribers = subscribers
+      self.pool = pool
+    }
+  }
+
+  private static func tables(
+    _ read: NATSettings, _ layout: PortPool.Layout, _ seed: FlowSeed, _ settings: borrowing Settings
+  ) throws(ConfigurationError) -> PortTables {
+    do throws(TableMemoryError) {
+      return try PortTables(read, layout, seed)
+    } catch {
+      throw settings.fail("outside", error.description, remedy: error.remedy)
+    }
   }
 
   public var held: Int { fragments.held + heldPackets.count }
@@ -210,9 +237,12 @@ public struct NAT: Element, ~Copyable {
     if let fresh = FlowTable<IPv4FlowKey, HeldSYN>(capacity: settings.heldLimit, seed: seed, now: now) {
       heldSYNs = fresh
     }
-    mappings = MappingTable(addresses: max(settings.addresses.count, 1), capacity: settings.sessions, seed: seed)
-    subscribers = SubscriberTable(capacity: settings.subscribers + 1, seed: seed)
-    pool = PortPool(settings.layout(slice: worker, of: workers))
+    // There was room for as much when the settings were read.
+    if let fresh = try? PortTables(settings, settings.layout(slice: worker, of: workers), seed) {
+      mappings = fresh.mappings
+      subscribers = fresh.subscribers
+      pool = fresh.pool
+    }
     for entry in settings.statics {
       guard let space = entry.space, let number = ends.shared.find(entry.outside.rawValue) else { continue }
       let slot = PortSlot(address: Int(number), space: space, port: entry.outsidePort)

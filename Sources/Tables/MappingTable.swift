@@ -36,10 +36,13 @@ public struct MappingTable: ~Copyable, Sendable {
   ///   - addresses: How many outside addresses there are.
   ///   - capacity: How many mappings there can be, at least 1.
   ///   - seed: What the hash is keyed with.
-  public init(addresses: Int, capacity: Int, seed: FlowSeed) {
-    mappings = LazyArray(zeros: addresses << 18)
+  /// - Throws: When there is no address space for it.
+  public init(addresses: Int, capacity: Int, seed: FlowSeed) throws(TableMemoryError) {
     let bucketCount = 1 << (Int.bitWidth - max(capacity - 1, 1).leadingZeroBitCount)
-    buckets = LazyArray(zeros: bucketCount)
+    let mappings = try LazyArray<Mapping>(zeros: addresses << 18)
+    let buckets = try LazyArray<UInt32>(zeros: bucketCount)
+    self.mappings = mappings
+    self.buckets = buckets
     mask = bucketCount - 1
     self.capacity = capacity
     self.seed = seed
@@ -152,11 +155,14 @@ public struct SubscriberTable: ~Copyable, Sendable {
 
   /// A table without subscribers.
   /// - Parameter capacity: How many there can be, at least 1, plus 1.
-  public init(capacity: Int, seed: FlowSeed) {
-    self.capacity = capacity
-    subscribers = LazyArray(zeros: capacity)
+  /// - Throws: When there is no address space for it.
+  public init(capacity: Int, seed: FlowSeed) throws(TableMemoryError) {
     let bucketCount = 1 << (Int.bitWidth - max(capacity - 1, 1).leadingZeroBitCount)
-    buckets = LazyArray(zeros: bucketCount)
+    let subscribers = try LazyArray<Subscriber>(zeros: capacity)
+    let buckets = try LazyArray<UInt32>(zeros: bucketCount)
+    self.capacity = capacity
+    self.subscribers = subscribers
+    self.buckets = buckets
     mask = bucketCount - 1
     self.seed = seed
   }

@@ -139,16 +139,19 @@ public struct PortPool: ~Copyable, Sendable {
   private var blocks: Blocks?
 
   /// A pool all of whose ports are free.
-  public init(_ layout: Layout) {
+  /// - Throws: When there is no address space for its tables.
+  public init(_ layout: Layout) throws(TableMemoryError) {
     precondition((1...Self.addressLimit).contains(layout.addresses), "a pool has 1 to 1,024 addresses")
     precondition((1...4).contains(layout.spaces), "a pool has 1 to 4 spaces")
     precondition(layout.slices > 0 && (0..<layout.slices).contains(layout.slice), "there is no such slice")
     if let size = layout.blockSize {
       precondition((64...16_384).contains(size) && size & (size - 1) == 0, "a block has 64 to 16,384 ports")
     }
+    let words = try LazyArray<UInt64>(zeros: layout.addresses * 4 * PortBitmap.wordCount)
+    let resting = try LazyArray<Rest>(zeros: layout.addresses << 18)
     self.layout = layout
-    words = LazyArray(zeros: layout.addresses * 4 * PortBitmap.wordCount)
-    resting = LazyArray(zeros: layout.addresses << 18)
+    self.words = words
+    self.resting = resting
     freeCounts = Array(repeating: 0, count: layout.addresses * 4)
     blocks = layout.blockSize == nil ? nil : Blocks(layout)
     for address in 0..<layout.addresses {
@@ -160,7 +163,7 @@ public struct PortPool: ~Copyable, Sendable {
           var free = UInt64.max
           if first < layout.ports.lowerBound { free &= .max << UInt64(layout.ports.lowerBound & 63) }
           if first + 63 > layout.ports.upperBound { free &= .max >> UInt64(63 - layout.ports.upperBound & 63) }
-          bitmap(address, space).setFree(from: UInt16(first), free, words)
+          bitmap(address, space).setFree(from: UInt16(first), free, self.words)
           count += UInt32(free.nonzeroBitCount)
         }
         freeCounts[address << 2 | space] = count
