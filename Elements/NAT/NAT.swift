@@ -143,6 +143,13 @@ public struct NAT: Element, ~Copyable {
   /// The session that the unsolicited SYN would begin that was judged last.
   var holdKey: IPv4FlowKey?
 
+  /// Where events are logged; nil: nowhere.
+  let log: NATLog?
+  var events: EventRing<NATEvent>?
+  let logs: Bool
+  /// Before this, no more is logged of ports and limits that were reached.
+  var nextComplaint: UInt64 = 0
+
   /// What is counted.
   enum Count: Int, CaseIterable {
     case mappingsMade, sessionsMade, exhausted
@@ -151,12 +158,15 @@ public struct NAT: Element, ~Copyable {
   public init(_ settings: inout Settings) throws(ConfigurationError) {
     let read = try NATSettings(&settings)
     let fragments = try FragmentFollower<NATPath, Drop>(&settings)
+    let log = try Self.log(&settings)
     let seed = FlowSeed(0, 0)
     let sessions: FlowTable<IPv4FlowKey, NATSession> = try Self.table(read.sessions, keys: 2, seed, settings)
     let permissions: FlowTable<IPv4FlowKey, UInt32> = try Self.table(
       read.filtering == .addressDependent ? read.sessions : 1, keys: 1, seed, settings)
     let held: FlowTable<IPv4FlowKey, HeldSYN> = try Self.table(read.heldLimit, keys: 1, seed, settings)
     let tables = try Self.tables(read, read.layout(slice: 0, of: 1), seed, settings)
+    self.log = log
+    logs = log != nil
     self.settings = read
     ends = NATEnds(read)
     filtering = read.filtering
@@ -181,6 +191,14 @@ public struct NAT: Element, ~Copyable {
       throw settings.fail("sessions", "there is no memory for \(capacity) sessions", remedy: "lower 'sessions'")
     }
     return table
+  }
+
+  private static func log(_ settings: inout Settings) throws(ConfigurationError) -> NATLog? {
+    let file: FileSetting? = try settings.takeIfPresent(
+      "log", "a file in which mappings are logged, or blocks of ports when there are such")
+    let format = try settings.take("log_format", default: NATLogFormat.lines, "lines of text, or IPFIX (RFC 8158)")
+    guard let file else { return nil }
+    return try settings.shared("log") { () throws(ConfigurationError) in NATLog(file, format) }
   }
 
   private struct PortTables: ~Copyable {
@@ -215,10 +233,14 @@ public struct NAT: Element, ~Copyable {
     [
       ElementCounter("mappings", UInt64(mappings.count)), ElementCounter("sessions", UInt64(sessions.count)),
       ElementCounter("subscribers", UInt64(subscribers.count)),
-    ] + Count.allCases.map { ElementCounter("\($0)", tally[$0.rawValue]) } + [fragments.mostHeld]
+    ] + Count.allCases.map { ElementCounter("\($0)", tally[$0.rawValue]) }
+      + [ElementCounter("eventsLost", UInt64(events?.lostCount ?? 0)), fragments.mostHeld]
   }
 
+  public mutating func finish() -> [String] { log?.leave() ?? [] }
+
   public mutating func start(_ context: inout Context) {
+    events = log?.makeRing(capacity: Self.eventRoom)
     worker = context.worker
     workers = context.workers
     fragments.start(&context)
@@ -301,12 +323,21 @@ public struct NAT: Element, ~Copyable {
     }
     fragments.expire(now: context.now)
     while let released = fragments.popReleased() {
-      if case .drop(let reason) = released.fate { batch.drop(released.packet, reason) }
+      switch released.fate {
+      case .drop(let reason): batch.drop(released.packet, reason)
+      case .follows(let path):
+        var packet = released.packet
+        if apply(path, to: &packet) { batch.emit(packet, to: path.output) } else { batch.drop(packet, .noBuffer) }
+      }
     }
     askForWake(&context)
   }
 
+  /// Events of a worker that can wait to be written.
+  private static let eventRoom = 65_536
+
   private func askForWake(_ context: inout Context) {
+    if logs { attendToLog() }
     if let next = sessions.nextEvent { context.wake(at: Instant(nanoseconds: next)) }
     if let next = heldSYNs.nextEvent { context.wake(at: Instant(nanoseconds: next)) }
     if let next = pool.nextEvent(now: context.now.nanoseconds) { context.wake(at: Instant(nanoseconds: next)) }

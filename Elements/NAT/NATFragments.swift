@@ -44,10 +44,11 @@ extension NAT {
 
   private func send(_ packet: consuming Packet, _ path: NATPath, _ emitter: inout Emitter<NAT>) {
     var packet = packet
-    guard packet.translateSource(path.source), packet.translateDestination(path.destination) else {
-      emitter.drop(packet, .noBuffer)
-      return
-    }
-    emitter.emit(packet, to: path.output)
+    if apply(path, to: &packet) { emitter.emit(packet, to: path.output) } else { emitter.drop(packet, .noBuffer) }
+  }
+
+  /// Gives a later fragment the addresses that its first got; false when no buffer is left.
+  func apply(_ path: NATPath, to packet: inout Packet) -> Bool {
+    packet.translateSource(path.source) && packet.translateDestination(path.destination)
   }
 }

@@ -62,7 +62,8 @@ extension NAT {
     }
   }
 
-  private static let protocols: [IPProtocol] = [.tcp, IPProtocol(rawValue: 17), .icmp]
+  /// By space of ports.
+  static let protocols: [IPProtocol] = [.tcp, IPProtocol(rawValue: 17), .icmp]
 
   /// Slots looked at in one go.
   private static var slotsAtOnce: Int { 16_384 }

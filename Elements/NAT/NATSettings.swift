@@ -123,7 +123,8 @@ struct NATSettings: Sendable {
     insides =
       try settings.takeIfPresent("inside", "sources that are translated; all but outside addresses when left out")
       ?? []
-    ports = try settings.take("ports", default: ports, "outside ports, and identifiers of ICMP queries")
+    ports = try settings.take(
+      "ports", default: ports, "outside ports; identifiers of ICMP queries are any, but with blocks")
     filtering = try settings.take("filtering", default: filtering, "which packets from outside a mapping lets in")
     isPaired = try settings.take(
       "paired", default: true, "whether an inside host keeps its outside address even when that has no ports left")

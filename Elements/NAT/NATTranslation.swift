@@ -89,6 +89,7 @@ extension NAT {
     case .made(let flow): return translate(&packet, flow, isOutbound: true, now)
     case .refused(let reason):
       tally.add(1, to: Count.exhausted.rawValue)
+      if logs { complain(reason, key, now) }
       return settings.exhausted == .refuse ? .forward(.exhausted) : .drop(reason.reason)
     case .dropped(let reason): return .drop(reason.reason)
     }
@@ -211,7 +212,7 @@ extension NAT {
     }
     if sessions.isFull { return .refused(.noSession) }
     if kind != .other, known == nil, ends.ownOfInside.find(key.source.rawValue) == nil {
-      switch makeMapping(key, kind, &random) {
+      switch makeMapping(key, kind, now, &random) {
       case .slot(let slot): return enter(key, kind, slot, now)
       case .refused(let reason): return .refused(reason)
       }
@@ -225,7 +226,7 @@ extension NAT {
   }
 
   private mutating func makeMapping(
-    _ key: IPv4FlowKey, _ kind: NATSession.Kind, _ random: inout RandomNumbers
+    _ key: IPv4FlowKey, _ kind: NATSession.Kind, _ now: UInt64, _ random: inout RandomNumbers
   ) -> MadeMapping {
     let address = key.source.rawValue
     guard
@@ -235,7 +236,7 @@ extension NAT {
     if settings.mappingLimit > 0, Int(subscribers[subscriber].mappings) >= settings.mappingLimit {
       return .refused(.subscriberLimit)
     }
-    guard let slot = takePort(subscriber, key, Self.space(of: kind), &random) else {
+    guard let slot = takePort(subscriber, key, Self.space(of: kind), now, &random) else {
       subscribers.removeIfIdle(subscriber)
       return .refused(.noPort)
     }
@@ -246,11 +247,12 @@ extension NAT {
     }
     subscribers[subscriber].mappings += 1
     tally.add(1, to: Count.mappingsMade.rawValue)
+    if logs { note(.mappingMade, slot, address: address, port: key.sourcePort, now) }
     return .slot(slot)
   }
 
   private mutating func takePort(
-    _ subscriber: Int, _ key: IPv4FlowKey, _ space: Int, _ random: inout RandomNumbers
+    _ subscriber: Int, _ key: IPv4FlowKey, _ space: Int, _ now: UInt64, _ random: inout RandomNumbers
   ) -> PortSlot? {
     let outside = Int(subscribers[subscriber].outside)
     let preserves = settings.preservesPorts
@@ -262,7 +264,10 @@ extension NAT {
       let taken = pool.take(
         subscriber: subscriber, address: outside, space: space, like: key.sourcePort, preserves: preserves,
         blocks: settings.blockLimit, random: random.next())
-      if taken?.newBlock != nil { subscribers[subscriber].blocks += 1 }
+      if let block = taken?.newBlock {
+        subscribers[subscriber].blocks += 1
+        if logs { note(.blockGiven, block, address: key.source.rawValue, now) }
+      }
       return taken?.slot
     }
     let drawn = random.next()
@@ -361,6 +366,7 @@ extension NAT {
 
   private mutating func free(_ slot: PortSlot, _ mapping: MappingTable.Mapping, _ now: UInt64) {
     pool.giveBack(slot, now: now)
+    if logs { note(.mappingEnded, slot, address: mapping.insideAddress, port: mapping.insidePort, now) }
     let subscriber = Int(mapping.subscriber)
     guard subscriber != 0 else { return }
     subscribers[subscriber].mappings -= 1
@@ -376,6 +382,7 @@ extension NAT {
     budget = 256
     while let released = pool.reclaim(now: now, budget: &budget) {
       guard subscribers[released.subscriber].blocks > 0 else { continue }
+      if logs { note(.blockBack, released.block, address: subscribers[released.subscriber].address, now) }
       subscribers[released.subscriber].blocks -= 1
       subscribers.removeIfIdle(released.subscriber)
     }

@@ -13,7 +13,7 @@ private let server: End = "198.51.100.7:53"
 @Suite struct NATTests {
   // MARK: RFC 4787: UDP
 
-  /// REQ-1: a mapping is reused for all packets from the same inside address and port, whatever they go to.
+  /// A mapping is reused for all packets from the same inside address and port, whatever they go to.
   @Test func rfc4787_req1_endpointIndependentMapping() throws {
     let bench = try NATBench()
     let outside = bench.outside(of: client)
@@ -25,7 +25,7 @@ private let server: End = "198.51.100.7:53"
     #expect(bench.nat.counters["sessions"] == 4)
   }
 
-  /// REQ-2: all mappings of an inside address are of the same outside address (paired pooling), of all protocols.
+  /// All mappings of an inside address are of the same outside address (paired pooling), of all protocols.
   @Test func rfc4787_req2_pairedPooling() throws {
     let bench = try NATBench("outside: 203.0.113.0/28")
     var used: Set<String> = []
@@ -42,7 +42,7 @@ private let server: End = "198.51.100.7:53"
     #expect(used.count > 4)
   }
 
-  /// REQ-3: no outside port stands for two inside endpoints at a time (no port overloading).
+  /// No outside port stands for two inside endpoints at a time (no port overloading).
   @Test func rfc4787_req3_noPortOverloading() throws {
     let bench = try NATBench()
     var seen: Set<End> = []
@@ -55,7 +55,7 @@ private let server: End = "198.51.100.7:53"
     }
   }
 
-  /// REQ-3 b: an inside port up to 1,023 gets an outside one of that range, and one above one from above.
+  /// An inside port up to 1,023 gets an outside one of that range, and one above one from above.
   @Test func rfc4787_req3b_portRange() throws {
     let bench = try NATBench("{ outside: 203.0.113.1, ports: 512-65535 }")
     for host in 1...20 {
@@ -64,7 +64,7 @@ private let server: End = "198.51.100.7:53"
     }
   }
 
-  /// REQ-4: an even port gets an even one, an odd port an odd one.
+  /// An even port gets an even one, an odd port an odd one.
   @Test func rfc4787_req4_portParity() throws {
     let bench = try NATBench()
     for host in 1...30 {
@@ -73,7 +73,7 @@ private let server: End = "198.51.100.7:53"
     }
   }
 
-  /// REQ-5: a UDP mapping does not expire in less than two minutes; five by default.
+  /// A UDP mapping does not expire in less than two minutes; five by default.
   @Test func rfc4787_req5_timeout() throws {
     let bench = try NATBench()
     #expect(bench.outside(of: client) == "203.0.113.1:4000")
@@ -86,7 +86,7 @@ private let server: End = "198.51.100.7:53"
     #expect(bench.back(NATBench.udp(server, "203.0.113.1:4000")).map(\.output) == ["refused"])
   }
 
-  /// REQ-5 c: the time can be configured, and goes under two minutes only when that is asked for.
+  /// The time can be configured, and goes under two minutes only when that is asked for.
   @Test func rfc4787_req5c_timeoutIsConfigurable() throws {
     let bench = try NATBench("{ outside: 203.0.113.1, timeouts: { udp: 30s, short: yes } }")
     _ = bench.outside(of: client)
@@ -95,7 +95,7 @@ private let server: End = "198.51.100.7:53"
     #expect(throws: (any Error).self) { try NATBench("{ outside: 203.0.113.1, timeouts: { udp: 119s } }") }
   }
 
-  /// REQ-6: packets from the inside refresh a mapping.
+  /// Packets from the inside refresh a mapping.
   @Test func rfc4787_req6_outboundRefresh() throws {
     let bench = try NATBench()
     for _ in 0..<10 {
@@ -105,7 +105,7 @@ private let server: End = "198.51.100.7:53"
     #expect(bench.nat.counters["mappingsMade"] == 1)
   }
 
-  /// REQ-6 b: packets from the outside refresh it only when that is configured.
+  /// Packets from the outside refresh it only when that is configured.
   @Test(arguments: [false, true]) func rfc4787_req6b_inboundRefresh(_ refreshes: Bool) throws {
     let bench = try NATBench("{ outside: 203.0.113.1, inbound_refresh: \(refreshes) }")
     _ = bench.outside(of: client)
@@ -115,7 +115,7 @@ private let server: End = "198.51.100.7:53"
     #expect(bench.nat.counters["mappings"] == (refreshes ? 1 : 0))
   }
 
-  /// REQ-8: endpoint-independent filtering lets everybody in who sends to a mapping.
+  /// Endpoint-independent filtering lets everybody in who sends to a mapping.
   @Test func rfc4787_req8_endpointIndependentFiltering() throws {
     let bench = try NATBench()
     _ = bench.outside(of: client)
@@ -126,7 +126,7 @@ private let server: End = "198.51.100.7:53"
     #expect(bench.nat.counters["sessions"] == 1)
   }
 
-  /// REQ-8: address-dependent filtering lets those in to whose address the inside endpoint has sent.
+  /// Address-dependent filtering lets those in to whose address the inside endpoint has sent.
   @Test func rfc4787_req8_addressDependentFiltering() throws {
     let bench = try NATBench("{ outside: 203.0.113.1, filtering: address-dependent }")
     _ = bench.outside(of: client)
@@ -141,7 +141,7 @@ private let server: End = "198.51.100.7:53"
     #expect(bench.back(NATBench.udp("198.51.100.7:53", outside)).map(\.output) == ["refused"])
   }
 
-  /// REQ-8: address-and-port-dependent filtering lets only those in that the inside endpoint has sent to.
+  /// Address-and-port-dependent filtering lets only those in that the inside endpoint has sent to.
   @Test func rfc4787_req8_addressAndPortDependentFiltering() throws {
     let bench = try NATBench("{ outside: 203.0.113.1, filtering: address-and-port-dependent }")
     _ = bench.outside(of: client)
@@ -151,7 +151,7 @@ private let server: End = "198.51.100.7:53"
     #expect(result.drops == ["filtered": 1])
   }
 
-  /// REQ-9: an inside host reaches another by its outside address and port.
+  /// An inside host reaches another by its outside address and port.
   @Test func rfc4787_req9_hairpinning() throws {
     let bench = try NATBench()
     _ = bench.outside(of: other)
@@ -159,7 +159,7 @@ private let server: End = "198.51.100.7:53"
     #expect(bench.out(NATBench.udp(client, "203.0.113.1:4000")).map(\.output) == ["hairpin"])
   }
 
-  /// REQ-9 a: the receiver sees the sender's outside address and port, and can answer to it.
+  /// The receiver sees the sender's outside address and port, and can answer to it.
   @Test func rfc4787_req9a_externalSourceIsPresented() throws {
     let bench = try NATBench()
     let receiver = bench.outside(of: other)
@@ -171,7 +171,7 @@ private let server: End = "198.51.100.7:53"
         == [Seen(source: "203.0.113.1:4000", destination: "10.0.0.5:6000", output: "hairpin")])
   }
 
-  /// REQ-10: what packets carry is not touched: there are no application level gateways.
+  /// What packets carry is not touched: there are no application level gateways.
   @Test func rfc4787_req10_payloadIsNotTouched() throws {
     let bench = try NATBench()
     let frame = Frame.ethernet().ipv4(from: "10.0.0.5", to: "198.51.100.7").tcp(from: 4000, to: 21, flags: "PA")
@@ -182,7 +182,7 @@ private let server: End = "198.51.100.7:53"
     #expect(result["outside"].map(\.bytes) == [expected.bytes])
   }
 
-  /// REQ-11: mapping and filtering do not change with what happened before or with load.
+  /// Mapping and filtering do not change with what happened before or with load.
   @Test func rfc4787_req11_deterministicBehaviour() throws {
     let bench = try NATBench()
     for port in 2000..<2600 as Range<UInt16> { _ = bench.outside(of: End("10.0.3.1", port)) }
@@ -191,7 +191,7 @@ private let server: End = "198.51.100.7:53"
     #expect(outside.map { bench.back(NATBench.udp("192.0.2.1:1", $0)).map(\.destination) } == [End("10.0.3.2", 2001)])
   }
 
-  /// REQ-12: ICMP errors do not end a mapping, and are translated whoever sends them.
+  /// ICMP errors do not end a mapping, and are translated whoever sends them.
   @Test func rfc4787_req12_icmpDoesNotEndMappings() throws {
     let bench = try NATBench()
     _ = bench.outside(of: client)
@@ -205,7 +205,7 @@ private let server: End = "198.51.100.7:53"
     #expect(bench.back(NATBench.udp(server, "203.0.113.1:4000")).map(\.destination) == [client])
   }
 
-  /// REQ-14: fragments pass in order and out of order.
+  /// Fragments pass in order and out of order.
   @Test(arguments: [[0, 1, 2], [2, 1, 0], [1, 0, 2]]) func rfc4787_req14_fragments(_ order: [Int]) throws {
     let bench = try NATBench()
     let pieces = NATBench.udp(client, server, count: 2000).fragments(of: 800)
@@ -230,14 +230,14 @@ private let server: End = "198.51.100.7:53"
 
   // MARK: RFC 5382: TCP
 
-  /// REQ-1: TCP mappings are endpoint-independent.
+  /// TCP mappings are endpoint-independent.
   @Test func rfc5382_req1_endpointIndependentMapping() throws {
     let bench = try NATBench()
     #expect(bench.open(client, "198.51.100.7:80") == "203.0.113.1:4000")
     #expect(bench.open(client, "198.51.100.8:443") == "203.0.113.1:4000")
   }
 
-  /// REQ-2: every valid sequence of segments passes, simultaneous open among them.
+  /// Every valid sequence of segments passes, simultaneous open among them.
   @Test func rfc5382_req2_simultaneousOpen() throws {
     let bench = try NATBench("{ outside: 203.0.113.1, filtering: address-and-port-dependent }")
     let remote: End = "198.51.100.7:80"
@@ -249,7 +249,7 @@ private let server: End = "198.51.100.7:53"
     #expect(bench.nat.perform("sessions").rows.map { $0["state"] } == ["established"])
   }
 
-  /// REQ-3: filtering is endpoint-independent unless a stricter one is chosen.
+  /// Filtering is endpoint-independent unless a stricter one is chosen.
   @Test func rfc5382_req3_filtering() throws {
     let bench = try NATBench()
     _ = bench.open(client, "198.51.100.7:80")
@@ -260,7 +260,7 @@ private let server: End = "198.51.100.7:53"
     #expect(strict.back(NATBench.tcp("192.0.2.1:1", "203.0.113.1:4000", "S")) == [])
   }
 
-  /// REQ-4: an unsolicited SYN is not answered for 6 seconds, and then refused.
+  /// An unsolicited SYN is not answered for 6 seconds, and then refused.
   @Test func rfc5382_req4_unsolicitedSYNIsRefusedLate() throws {
     let bench = try NATBench()
     let frame = NATBench.tcp("192.0.2.1:1", "203.0.113.1:4000", "S")
@@ -272,7 +272,7 @@ private let server: End = "198.51.100.7:53"
     #expect(bench.nat.held == 0)
   }
 
-  /// REQ-4: it is dropped in silence when the inside host opens the connection itself meanwhile.
+  /// It is dropped in silence when the inside host opens the connection itself meanwhile.
   @Test func rfc5382_req4_unsolicitedSYNIsOvertaken() throws {
     let bench = try NATBench()
     #expect(bench.back(NATBench.tcp("192.0.2.1:1", "203.0.113.1:4000", "S")) == [])
@@ -283,7 +283,7 @@ private let server: End = "198.51.100.7:53"
     #expect(result.sent.isEmpty)
   }
 
-  /// REQ-5: an established connection lives for 2 hours and 4 minutes without packets.
+  /// An established connection lives for 2 hours and 4 minutes without packets.
   @Test func rfc5382_req5_establishedTimeout() throws {
     let bench = try NATBench()
     #expect(bench.open(client, "198.51.100.7:80") != nil)
@@ -293,7 +293,7 @@ private let server: End = "198.51.100.7:53"
     #expect(bench.nat.counters["sessions"] == 0)
   }
 
-  /// REQ-5: one that is being opened or was closed lives for 4 minutes.
+  /// One that is being opened or was closed lives for 4 minutes.
   @Test func rfc5382_req5_transitoryTimeout() throws {
     let bench = try NATBench()
     let remote: End = "198.51.100.7:80"
@@ -313,7 +313,7 @@ private let server: End = "198.51.100.7:53"
     #expect(bench.nat.counters["sessions"] == 0)
   }
 
-  /// REQ-7: ports are given as for UDP: none stands for two inside endpoints.
+  /// Ports are given as for UDP: none stands for two inside endpoints.
   @Test func rfc5382_req7_noPortOverloading() throws {
     let bench = try NATBench()
     let first = bench.open(client, "198.51.100.7:80")
@@ -321,7 +321,7 @@ private let server: End = "198.51.100.7:53"
     #expect(first != nil && second != nil && first != second)
   }
 
-  /// REQ-8: hairpinning works for TCP, with the outside source presented.
+  /// Hairpinning works for TCP, with the outside source presented.
   @Test func rfc5382_req8_hairpinning() throws {
     let bench = try NATBench(
       "{ outside: 203.0.113.1, static: { inside: 10.0.0.80, outside: 203.0.113.1, port: 80, protocol: tcp } }")
@@ -334,7 +334,7 @@ private let server: End = "198.51.100.7:53"
     #expect(bench.out(NATBench.tcp(client, "203.0.113.1:80", "A")).map(\.destination) == ["10.0.0.80:80"])
   }
 
-  /// REQ-9: ICMP errors about a connection are translated, with the segment that they have embedded.
+  /// ICMP errors about a connection are translated, with the segment that they have embedded.
   @Test(arguments: [28, 36, 44]) func rfc5382_req9_icmpErrors(_ count: Int) throws {
     let bench = try NATBench()
     _ = bench.open("10.0.0.5:4001", "198.51.100.7:80")
@@ -353,7 +353,7 @@ private let server: End = "198.51.100.7:53"
     #expect(result["inside"].map(\.bytes) == [expected.bytes])
   }
 
-  /// REQ-10: ICMP errors do not end a connection's mapping.
+  /// ICMP errors do not end a connection's mapping.
   @Test func rfc5382_req10_icmpDoesNotEndMappings() throws {
     let bench = try NATBench()
     let remote: End = "198.51.100.7:80"
@@ -366,7 +366,7 @@ private let server: End = "198.51.100.7:53"
 
   // MARK: RFC 5508: ICMP
 
-  /// REQ-1: queries are mapped by identifier, whatever they ask, and replies come back.
+  /// Queries are mapped by identifier, whatever they ask, and replies come back.
   @Test func rfc5508_req1_queryMapping() throws {
     let bench = try NATBench()
     #expect(bench.out(NATBench.echo("10.0.0.5", "198.51.100.7", identifier: 7)).map(\.source) == ["203.0.113.1:7"])
@@ -379,7 +379,7 @@ private let server: End = "198.51.100.7:53"
         == [Seen(source: "198.51.100.7:7", destination: "10.0.0.6:7", output: "inside")])
   }
 
-  /// REQ-2: a query's mapping lives for 60 seconds.
+  /// A query's mapping lives for 60 seconds.
   @Test func rfc5508_req2_queryTimeout() throws {
     let bench = try NATBench()
     _ = bench.out(NATBench.echo("10.0.0.5", "198.51.100.7", identifier: 7))
@@ -389,7 +389,7 @@ private let server: End = "198.51.100.7:53"
     #expect(bench.nat.counters["mappings"] == 0)
   }
 
-  /// REQ-3: an ICMP error with a wrong checksum is dropped in silence.
+  /// An ICMP error with a wrong checksum is dropped in silence.
   @Test func rfc5508_req3_errorWithWrongChecksum() throws {
     let bench = try NATBench()
     _ = bench.outside(of: client)
@@ -401,7 +401,7 @@ private let server: End = "198.51.100.7:53"
     #expect(result.drops == ["badError": 1])
   }
 
-  /// REQ-3 a: an ICMP error whose embedded IP header has a wrong checksum is dropped in silence.
+  /// An ICMP error whose embedded IP header has a wrong checksum is dropped in silence.
   @Test func rfc5508_req3a_embeddedHeaderWithWrongChecksum() throws {
     let bench = try NATBench()
     _ = bench.outside(of: client)
@@ -412,7 +412,7 @@ private let server: End = "198.51.100.7:53"
     #expect(result.drops == ["badError": 1])
   }
 
-  /// REQ-3 b: the embedded transport header is found behind IP options.
+  /// The embedded transport header is found behind IP options.
   @Test func rfc5508_req3b_embeddedOptions() throws {
     let bench = try NATBench()
     _ = bench.outside(of: client)
@@ -425,7 +425,7 @@ private let server: End = "198.51.100.7:53"
     #expect(result["inside"].map(\.bytes) == [expected.bytes])
   }
 
-  /// REQ-3 c: the embedded transport checksum is not verified: a wrong one stays as wrong.
+  /// The embedded transport checksum is not verified: a wrong one stays as wrong.
   @Test func rfc5508_req3c_embeddedTransportChecksumIsNotVerified() throws {
     let bench = try NATBench()
     _ = bench.outside(of: client)
@@ -438,7 +438,7 @@ private let server: End = "198.51.100.7:53"
     #expect(result["inside"].allSatisfy { $0.problems.isEmpty })
   }
 
-  /// REQ-4: an ICMP error from the outside that belongs to no mapping is dropped in silence.
+  /// An ICMP error from the outside that belongs to no mapping is dropped in silence.
   @Test func rfc5508_req4_errorWithoutMapping() throws {
     let bench = try NATBench()
     _ = bench.outside(of: client)
@@ -447,7 +447,7 @@ private let server: End = "198.51.100.7:53"
     #expect(result.drops == ["noMapping": 1])
   }
 
-  /// REQ-5: an ICMP error from the inside leaves with the mapping's outside address, whichever host there sent it.
+  /// An ICMP error from the inside leaves with the mapping's outside address, whichever host there sent it.
   @Test(arguments: ["10.0.0.5", "10.0.0.254"]) func rfc5508_req5_errorFromTheInside(_ sender: String) throws {
     let bench = try NATBench()
     _ = bench.outside(of: client)
@@ -458,7 +458,7 @@ private let server: End = "198.51.100.7:53"
     #expect(result["outside"].map(\.bytes) == [expected.bytes])
   }
 
-  /// REQ-5: one that belongs to no mapping is dropped in silence.
+  /// One that belongs to no mapping is dropped in silence.
   @Test func rfc5508_req5_errorFromTheInsideWithoutMapping() throws {
     let bench = try NATBench()
     let error = NATBench.error(from: "10.0.0.5", to: "198.51.100.7", about: NATBench.udp(server, client), code: 3)
@@ -466,7 +466,7 @@ private let server: End = "198.51.100.7:53"
     #expect(result.drops == ["noMapping": 1])
   }
 
-  /// REQ-6: ICMP errors neither refresh nor end a mapping.
+  /// ICMP errors neither refresh nor end a mapping.
   @Test func rfc5508_req6_errorsDoNotRefresh() throws {
     let bench = try NATBench()
     _ = bench.outside(of: client)
@@ -478,7 +478,7 @@ private let server: End = "198.51.100.7:53"
     #expect(bench.nat.counters["mappings"] == 0)
   }
 
-  /// REQ-7: pings between inside hosts by outside address are turned back.
+  /// Pings between inside hosts by outside address are turned back.
   @Test func rfc5508_req7_hairpinnedQueries() throws {
     let bench = try NATBench(
       "{ outside: 203.0.113.1, static: { inside: 10.0.0.6, outside: 203.0.113.6 } }")
@@ -490,7 +490,7 @@ private let server: End = "198.51.100.7:53"
         == [Seen(source: "203.0.113.6:7", destination: "10.0.0.5:7", output: "hairpin")])
   }
 
-  /// REQ-7: an ICMP error about a packet between inside hosts gets back, and each sees the other's outside address.
+  /// An ICMP error about a packet between inside hosts gets back, and each sees the other's outside address.
   @Test func rfc5508_req7_hairpinnedErrors() throws {
     let bench = try NATBench()
     _ = bench.outside(of: other)
@@ -504,7 +504,7 @@ private let server: End = "198.51.100.7:53"
     #expect(result["hairpin"].map(\.bytes) == [expected.bytes])
   }
 
-  /// REQ-10: ICMP messages that are neither query nor error are not translated; they are dropped by name.
+  /// ICMP messages that are neither query nor error are not translated; they are dropped by name.
   @Test func rfc5508_req10_otherMessages() throws {
     let bench = try NATBench()
     let frame = Frame.ethernet().ipv4(from: "10.0.0.5", to: "198.51.100.7").icmp(type: 9)
@@ -514,7 +514,7 @@ private let server: End = "198.51.100.7:53"
 
   // MARK: RFC 6888 and 7857
 
-  /// REQ-3: the number of outside ports that a subscriber uses can be limited.
+  /// The number of outside ports that a subscriber uses can be limited.
   @Test func rfc6888_req3_portLimit() throws {
     let bench = try NATBench("{ outside: 203.0.113.1, mappings_per_subscriber: 3 }")
     for port in 1...3 as ClosedRange<UInt16> { #expect(bench.outside(of: End("10.0.0.5", 5000 + port)) != nil) }
@@ -526,7 +526,7 @@ private let server: End = "198.51.100.7:53"
     #expect(bench.outside(of: "10.0.0.5:6000") != nil)
   }
 
-  /// REQ-4: the state that a subscriber uses can be limited.
+  /// The state that a subscriber uses can be limited.
   @Test func rfc6888_req4_stateLimit() throws {
     let bench = try NATBench("{ outside: 203.0.113.1, sessions_per_subscriber: 2 }")
     #expect(bench.outside(of: client, to: "198.51.100.1:1") != nil)
@@ -536,14 +536,14 @@ private let server: End = "198.51.100.7:53"
     #expect(bench.outside(of: other, to: "198.51.100.1:3") != nil)
   }
 
-  /// REQ-7: filtering is endpoint-independent by default.
+  /// Filtering is endpoint-independent by default.
   @Test func rfc6888_req7_endpointIndependentFiltering() throws {
     let bench = try NATBench()
     _ = bench.outside(of: client)
     #expect(bench.back(NATBench.udp("192.0.2.1:1", "203.0.113.1:4000")).map(\.destination) == [client])
   }
 
-  /// REQ-8: a port that is not mapped any more rests for 120 seconds before it is used again.
+  /// A port that is not mapped any more rests for 120 seconds before it is used again.
   @Test func rfc6888_req8_portsRest() throws {
     let bench = try NATBench("{ outside: 203.0.113.1, ports: 4000 }")
     #expect(bench.outside(of: client) == "203.0.113.1:4000")
@@ -673,7 +673,8 @@ private let server: End = "198.51.100.7:53"
   @Test func segmentSizesAreClamped() throws {
     let bench = try NATBench("{ outside: 203.0.113.1, mss: 1360 }")
     let remote: End = "198.51.100.7:80"
-    for (offset, options) in [[2, 4, 5, 180], [1, 2, 4, 5, 180], [1, 1, 2, 4, 5, 180]].enumerated() {
+    let announcements: [[UInt8]] = [[2, 4, 5, 180], [1, 2, 4, 5, 180], [1, 1, 2, 4, 5, 180]]
+    for (offset, options) in announcements.enumerated() {
       let inside = End("10.0.0.5", UInt16(4000 + offset))
       let result = bench.nat.push(
         NATBench.tcp(inside, remote, "S", options: options), input: "inside", at: Instant(nanoseconds: bench.now))
