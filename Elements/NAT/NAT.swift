@@ -322,11 +322,10 @@ public struct NAT: Element, ~Copyable {
       }
     }
     fragments.expire(now: context.now)
-    while let released = fragments.popReleased() {
-      switch released.fate {
-      case .drop(let reason): batch.drop(released.packet, reason)
+    while var packet = fragments.popReleased() {
+      switch fragments.fate {
+      case .drop(let reason): batch.drop(packet, reason)
       case .follows(let path):
-        var packet = released.packet
         if apply(path, to: &packet) { batch.emit(packet, to: path.output) } else { batch.drop(packet, .noBuffer) }
       }
     }

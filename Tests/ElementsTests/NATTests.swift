@@ -679,8 +679,7 @@ private let server: End = "198.51.100.7:53"
       let result = bench.nat.push(
         NATBench.tcp(inside, remote, "S", options: options), input: "inside", at: Instant(nanoseconds: bench.now))
       var clamped = options
-      clamped[clamped.count - 2] = 1360 >> 8
-      clamped[clamped.count - 1] = 1360 & 255
+      clamped.replaceSubrange((clamped.count - 2)..., with: [5, 80])
       let expected = NATBench.tcp(End("203.0.113.1", UInt16(4000 + offset)), remote, "S", options: clamped)
       #expect(result["outside"].map(\.bytes) == [expected.bytes])
     }
