@@ -127,7 +127,7 @@ public struct ICMPError: Element, ~Copyable {
 
   /// Makes an instance that is given its addresses; for elements made of others.
   /// - Parameter ways: Says by which interface errors leave, of whose addresses they then come.
-  init(_ sources: ErrorSources, _ limits: Limits, mtu: Int? = nil, ways: ErrorWays? = nil) {
+  init(_ sources: ErrorSources, _ limits: Limits, mtu: Int? = nil, ways: consuming ErrorWays? = nil) {
     self.sources = sources
     self.ways = ways
     self.mtu = mtu.map(UInt32.init)
