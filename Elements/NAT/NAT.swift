@@ -44,6 +44,13 @@ public struct NAT: Element, ~Copyable {
     /// From the inside without a port left, as they came.
     case exhausted
 
+    public var delivers: HeaderState? {
+      switch self {
+      case .inside, .outside: nil
+      case .hairpin, .refused, .exhausted: .ipv4
+      }
+    }
+
     public var about: String {
       switch self {
       case .inside: "from the outside: to the inside hosts that mappings name, and what passes untouched"
