@@ -10,6 +10,7 @@ public let catalogue: [ElementKind] = [
   ElementKind(ICMPEcho.self),
   ElementKind(ICMPError.self),
   ElementKind(LookupRoute.self),
+  ElementKind(NAT.self),
   ElementKind(ReassembleIP.self),
   ElementKind(composite: Router.self),
 
