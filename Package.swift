@@ -41,7 +41,7 @@ let package = Package(
     .systemLibrary(name: "CLibYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
     .target(
       name: "CDPDK", cSettings: dpdkHeaders,
-      linkerSettings: ["acl", "eal", "ethdev", "mbuf", "mempool", "rcu"].map { .linkedLibrary("rte_\($0)") }
+      linkerSettings: ["acl", "eal", "ethdev", "mbuf", "mempool", "rcu", "ring"].map { .linkedLibrary("rte_\($0)") }
         + [.linkedLibrary("pcap")]),
     .target(name: "CPacketSocket", dependencies: ["CDPDK"]),
     .target(name: "Wire", swiftSettings: safe),

@@ -44,7 +44,7 @@ public struct Classify: Element {
   public let outputs: [OutputDescription]
 
   public init(_ settings: inout Settings) throws(ConfigurationError) {
-    var reader = ClassifyReader()
+    var reader = ClassifyReader(running: settings.context.runningOutputs)
     let inline = try settings.takeEach("rules", "in this order; the first that matches counts") {
       (settings: inout Settings) throws(ConfigurationError) in try reader.read(&settings)
     }
@@ -90,7 +90,9 @@ public struct Classify: Element {
       RuleRelations.Written(terms: $0.conditions.terms, outcome: names[$0.output], range: $0.range)
     }
     // What lives in EAL's memory is made once it runs: a pipeline that is only checked is not compiled.
-    table = try settings.shared(PacketEnvironment.isRunning ? "rules" : "rules to be checked") {
+    table = try settings.shared(
+      PacketEnvironment.isRunning ? "rules" : "rules to be checked", replacing: ["rules", "file", "else"]
+    ) {
       Snapshot(ClassifyTable(rules, filters: reader.filters, otherwise: reader.number(rest)))
     }
     var isFirst = false

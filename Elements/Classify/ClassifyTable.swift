@@ -15,6 +15,11 @@ struct ClassifyReader {
   private var numbers: [String: Int] = [:]
   private(set) var filters: [String] = []
 
+  /// - Parameter running: Outputs that there are already.
+  init(running: [String]) {
+    for name in running { _ = number(name) }
+  }
+
   mutating func number(_ name: String) -> Int {
     if let number = numbers[name] { return number }
     numbers[name] = names.count

@@ -47,7 +47,7 @@ public struct LookupRoute: Element {
     var found: NamedRoutes?
     do throws(ConfigurationError) {
       let context = settings.context
-      found = try settings.shared("routes") { () throws(ConfigurationError) in
+      found = try settings.shared("routes", replacing: ["routes", "file"]) { () throws(ConfigurationError) in
         try NamedRoutes(inline, file, context)
       }
     } catch {

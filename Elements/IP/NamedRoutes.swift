@@ -4,7 +4,7 @@ import Tables
 import Wire
 
 /// Routes to outputs of the user's naming, from a setting and a file; all workers share them.
-final class NamedRoutes: Sendable {
+final class NamedRoutes: Replaceable, Sendable {
   let outputs: [String]
   let table: Snapshot<RoutingTable>
 
@@ -17,7 +17,7 @@ final class NamedRoutes: Sendable {
   init(
     _ inline: [Settings.MapEntry<String>], _ file: FileSetting?, _ context: SettingContext
   ) throws(ConfigurationError) {
-    var list = List(file)
+    var list = List(file, running: context.runningOutputs)
     var mistakes: [Diagnostic] = []
     for entry in inline {
       do throws(ConfigurationError) {
@@ -49,6 +49,8 @@ final class NamedRoutes: Sendable {
     outputs = list.names
     self.table = Snapshot(table)
   }
+
+  func replace(with other: NamedRoutes, readers: ReaderDomain) { table.replace(with: other.table, readers: readers) }
 }
 
 /// Routes as they are read. There may be a million: what is only for diagnostics is found again when it is needed.
@@ -58,7 +60,12 @@ private struct List {
   private var numbers: [String: UInt32] = [:]
   var places: RoutePlaces
 
-  init(_ file: FileSetting?) { places = RoutePlaces(file: file) }
+  /// - Parameter running: Outputs that there are already.
+  init(_ file: FileSetting?, running: [String]) {
+    places = RoutePlaces(file: file)
+    names = running
+    for (number, name) in running.enumerated() { numbers[name] = UInt32(number) }
+  }
 
   mutating func add(
     _ prefix: IPPrefix, _ output: String, _ range: @autoclosure () -> SourceRange

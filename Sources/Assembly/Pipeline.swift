@@ -26,13 +26,44 @@ public struct Pipeline {
     let settings: YAMLNode?
     let range: SourceRange?
     let context: SettingContext
+    /// What its instances share.
     let store: SharedStore
+    /// What is done for it beside the packet path.
+    public var tasks: [any ControlTask] { store.objects.compactMap { $0.object as? any ControlTask } }
 
     /// Makes an instance for another worker.
     func make() throws(ConfigurationError) -> ElementInstance {
       var settings = Settings(settings, range: range, context: context, store: store)
       return try kind.makeInstance(&settings)
     }
+  }
+
+  /// An element that is made of others.
+  public struct Composite {
+    /// The name in the graph; its parts are `name/part`.
+    public let name: String
+    /// Its type.
+    public let kind: ElementKind
+    /// Its settings, parameters put in.
+    let settings: YAMLNode?
+    let range: SourceRange?
+    let store: SharedStore
+    private let others: [any ControlTask]
+
+    init(
+      name: String, kind: ElementKind, settings: YAMLNode?, range: SourceRange?, store: SharedStore,
+      tasks: [any ControlTask]
+    ) {
+      self.name = name
+      self.kind = kind
+      self.settings = settings
+      self.range = range
+      self.store = store
+      others = tasks
+    }
+
+    /// What is done for it beside the packet path.
+    public var tasks: [any ControlTask] { store.objects.compactMap { $0.object as? any ControlTask } + others }
   }
 
   /// The file, as the user named it.
@@ -43,12 +74,16 @@ public struct Pipeline {
   public let elements: [ElementDeclaration]
   /// What is wired.
   public let graph: Graph
+  /// Elements that are made of others, and what is done for them beside the packet path.
+  public let composites: [Composite]
   /// How it is run.
   public var runtime: Runtime
   /// What the file wants said at the end of a run.
   public let hint: String?
   /// What looks wrong but is allowed.
   public let warnings: [Diagnostic]
+  /// `ports` and `runtime` of the file, parameters put in.
+  let surroundings: [YAMLNode?]
   /// The ports that elements refer to.
   let directory: PortDirectory
 
@@ -58,14 +93,15 @@ public struct Pipeline {
   ///   - parameters: `name=value` in place of defaults of the file.
   ///   - rebinding: Captures in place of ports.
   ///   - replacing: Gives a port other than the one that the file describes.
+  ///   - running: What runs already and is to take over settings of this one.
   /// - Throws: Every mistake there is.
   public static func load(
     path: String, elements: [ElementKind], ports: [PortKind] = PortKind.all, parameters: [String] = [],
-    rebinding: [PortBinding]? = nil, replacing: PortReplacement? = nil
+    rebinding: [PortBinding]? = nil, replacing: PortReplacement? = nil, running: Pipeline? = nil
   ) throws(ConfigurationError) -> Pipeline {
     try load(
       try YAMLDocument.load(path: path), path: path, elements: elements, ports: ports, parameters: parameters,
-      rebinding: rebinding, replacing: replacing)
+      rebinding: rebinding, replacing: replacing, running: running)
   }
 
   /// Reads and checks a pipeline given as text.
@@ -75,7 +111,7 @@ public struct Pipeline {
   ) throws(ConfigurationError) -> Pipeline {
     try load(
       try YAMLDocument.load(text: text, name: name), path: name, elements: elements, ports: ports,
-      parameters: parameters, rebinding: rebinding, replacing: nil)
+      parameters: parameters, rebinding: rebinding, replacing: nil, running: nil)
   }
 
   /// Gives a port other than the one that the file describes.
@@ -83,10 +119,11 @@ public struct Pipeline {
 
   private static func load(
     _ root: YAMLNode, path: String, elements: [ElementKind], ports: [PortKind], parameters: [String],
-    rebinding: [PortBinding]?, replacing: PortReplacement?
+    rebinding: [PortBinding]?, replacing: PortReplacement?, running: Pipeline?
   ) throws(ConfigurationError) -> Pipeline {
     var loader = PipelineLoader(path: path, elements: elements, ports: ports, rebinding: rebinding)
     loader.replacing = replacing
+    loader.running = running
     return try loader.load(root, overrides: parameters)
   }
 

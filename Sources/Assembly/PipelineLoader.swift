@@ -9,9 +9,11 @@ struct PipelineLoader {
   let rebinding: [PortBinding]?
   var context: SettingContext
   var replacing: Pipeline.PortReplacement?
+  var running: Pipeline?
   var diagnostics: [Diagnostic] = []
   var ports: [Pipeline.PortDeclaration] = []
   var elements: [Pipeline.ElementDeclaration] = []
+  var composites: [Pipeline.Composite] = []
   var wiring = Wiring()
   /// Ports whose declaration is wrong.
   var brokenPorts: [String] = []
@@ -49,8 +51,10 @@ struct PipelineLoader {
     }
     checkVersion(root)
     var parameters = readParameters(root["parameters"], overrides: overrides)
-    let runtime = readRuntime(substituted(root["runtime"], &parameters))
-    readPorts(substituted(root["ports"], &parameters), root)
+    let runtimeNode = substituted(root["runtime"], &parameters)
+    let runtime = readRuntime(runtimeNode)
+    let portsNode = substituted(root["ports"], &parameters)
+    readPorts(portsNode, root)
     let subgraphs = readSubgraphs(root["subgraphs"])
     var scope = Scope(prefix: "", parameters: parameters)
     readElements(root["elements"], &scope, subgraphs)
@@ -68,8 +72,8 @@ struct PipelineLoader {
     checkPorts(checks.graph, runtime)
     try throwErrors()
     return Pipeline(
-      path: path, ports: ports, elements: elements, graph: checks.graph, runtime: runtime, hint: hint,
-      warnings: diagnostics, directory: context.ports)
+      path: path, ports: ports, elements: elements, graph: checks.graph, composites: composites, runtime: runtime,
+      hint: hint, warnings: diagnostics, surroundings: [portsNode, runtimeNode], directory: context.ports)
   }
 
   /// A mistake within a subgraph is found at each use of it, and said once.
@@ -267,8 +271,8 @@ struct PipelineLoader {
 
   private mutating func checkPorts(_ graph: Graph, _ runtime: Runtime) {
     let pipeline = Pipeline(
-      path: path, ports: ports, elements: elements, graph: graph, runtime: runtime, hint: nil, warnings: [],
-      directory: context.ports)
+      path: path, ports: ports, elements: elements, graph: graph, composites: composites, runtime: runtime, hint: nil,
+      warnings: [], surroundings: [], directory: context.ports)
     for port in ports {
       if let queues = port.specification.queues, queues > 1, !port.specification.allowsSeveralQueues {
         error(port.range, "port '\(port.name)' cannot have \(queues) queues", "remove 'queues'")

@@ -193,6 +193,8 @@ extension PipelineLoader {
   ) -> Scope.Entry? {
     guard grow(at: range) else { return nil }
     let store = SharedStore()
+    var context = context
+    context.runningOutputs = running?.graph.nodes.first { $0.name == name }?.outputs.map(\.name) ?? []
     var settings = Settings(node, range: range, context: context, store: store)
     do throws(ConfigurationError) {
       let made = try kind.make(&settings)
@@ -201,7 +203,11 @@ extension PipelineLoader {
       let instance: ElementInstance
       switch made {
       case .instance(let element): instance = element
-      case .composition(let composition): return compose(composition, as: name, range, scope)
+      case .composition(let composition):
+        composites.append(
+          .init(
+            name: name, kind: kind, settings: node, range: range, store: store, tasks: composition.tasks))
+        return compose(composition, as: name, range, scope)
       }
       wiring.elements.append(.init(name: name, kind: kind, outputs: instance.outputs, range: range))
       elements.append(

@@ -21,6 +21,8 @@ public struct Runtime: Sendable {
   public var hugePages = HugePages.auto
   /// More arguments for EAL.
   public var eal: [String] = []
+  /// Where a live run can be asked by `nfvrun ctl`: the path of a Unix socket.
+  public var control: String?
 
   /// Whether huge pages are used.
   public enum HugePages: String, SettingChoice, Sendable {
@@ -60,6 +62,7 @@ public struct Runtime: Sendable {
     dataRoom = try settings.take("buffer", default: 2048, in: 256...65_000, "bytes a packet buffer holds")
     memory = try settings.takeIfPresent("memory", "megabytes that EAL takes without huge pages, packet buffers apart")
     hugePages = try settings.take("hugepages", default: .auto, "whether huge pages are used")
+    control = try settings.takeIfPresent("control", "path of a Unix socket at which a live run answers 'nfvrun ctl'")
     eal = try settings.takeIfPresent("eal", "more arguments for EAL") ?? []
   }
 

@@ -4,8 +4,8 @@ public import Dataplane
 public struct Scheduler {
   /// What one worker does, before any port is open.
   public struct Assignment: Sendable {
-    /// The worker's number.
-    public let worker: Int
+    /// The worker's number, and how many there are.
+    public let worker: Int, workers: Int
     /// Nodes of the graph in order of execution.
     public let nodes: [Int]
     /// Queue of each receiving node that is this worker's.
@@ -49,7 +49,8 @@ public struct Scheduler {
     }
     return (0..<workers).map { worker in
       Assignment(
-        worker: worker, nodes: order.filter { reach[worker].contains($0) }, receiveQueues: received[worker],
+        worker: worker, workers: workers, nodes: order.filter { reach[worker].contains($0) },
+        receiveQueues: received[worker],
         transmitQueues: transmitted[worker])
     }
   }
@@ -72,7 +73,8 @@ public struct Scheduler {
   ) -> Placed {
     let receives = assignment.receiveQueues.values.map(\.count).reduce(0, +)
     let plan = Plan(
-      worker: assignment.worker, pool: pool, batchSize: batchSize, nodes: assignment.nodes.count + receives)
+      worker: assignment.worker, of: assignment.workers, pool: pool, batchSize: batchSize,
+      nodes: assignment.nodes.count + receives)
     var placed: [Int: [PlanNode]] = [:]
     var graphNodes: [Int] = []
     for index in assignment.nodes {

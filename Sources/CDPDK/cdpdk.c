@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -182,6 +183,15 @@ bool nfv_thread_wait(const int *descriptors, unsigned count, uint64_t nanosecond
     if ((polled[i].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) return true;
   }
   return false;
+}
+
+int nfv_event_make(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
+
+void nfv_event_signal(int descriptor) { (void)eventfd_write(descriptor, 1); }
+
+void nfv_event_clear(int descriptor) {
+  eventfd_t count;
+  (void)eventfd_read(descriptor, &count);
 }
 
 const char *nfv_strerror(int error) { return rte_strerror(error < 0 ? -error : error); }

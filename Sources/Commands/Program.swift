@@ -25,7 +25,7 @@ struct Root: ParsableCommand {
     version: "0.1.0",
     subcommands: [
       Run.self, Replay.self, Check.self, DrawGraph.self, ShowPlan.self, ListElements.self, PrintSchema.self,
-      Bench.self, New.self,
+      Bench.self, New.self, AskRun.self,
     ],
     defaultSubcommand: Run.self)
 }

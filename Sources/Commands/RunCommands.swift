@@ -1,5 +1,6 @@
 import ArgumentParser
 import Assembly
+import Configuration
 import Control
 import Dataplane
 import Glibc
@@ -23,9 +24,17 @@ struct RunOptions: ParsableArguments {
   }
 
   /// Runs the pipeline, prints and writes the report, and exits with 2 when something went wrong.
-  func carryOut(_ pipeline: Pipeline, eal: [String], duration: UInt64? = nil, status: Bool = false) {
+  /// - Parameters:
+  ///   - control: Where a live run can be asked.
+  ///   - reload: Reads the pipeline's file again.
+  func carryOut(
+    _ pipeline: Pipeline, eal: [String], duration: UInt64? = nil, status: Bool = false, control: String? = nil,
+    reload: (@Sendable (Pipeline) throws(ConfigurationError) -> Pipeline)? = nil
+  ) {
     let stop = StopFlag()
     var options = Runner.Options()
+    options.controlSocket = control
+    options.reload = reload
     options.eal = eal
     options.batchSize = batchSize
     options.duration = duration
@@ -82,13 +91,22 @@ struct Run: ParsableCommand {
   @Flag(help: "Print a report every second.")
   var status = false
 
+  @Option(
+    help: ArgumentHelp("Answer 'nfvrun ctl' at this Unix socket while a live run lasts.", valueName: "path"))
+  var control: String?
+
   func validate() throws {
     guard duration.map((0...1e9).contains) ?? true else { throw ValidationError("--duration takes 0 to 1000000000") }
   }
 
   func run() throws {
+    let (file, parameters, elements) = (pipeline.file, pipeline.parameters, Program.elements)
     running.carryOut(
-      pipeline.load(), eal: pipeline.ealArguments, duration: duration.map { UInt64($0 * 1e9) }, status: status)
+      pipeline.load(), eal: pipeline.ealArguments, duration: duration.map { UInt64($0 * 1e9) }, status: status,
+      control: control
+    ) { (running: Pipeline) throws(ConfigurationError) in
+      try Pipeline.load(path: file, elements: elements, parameters: parameters, running: running)
+    }
   }
 }
 

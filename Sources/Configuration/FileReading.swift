@@ -1,12 +1,12 @@
 import Glibc
 
 /// Why a file could not be read.
-struct FileError: Error {
-  var reason: String
+package struct FileError: Error {
+  package var reason: String
 }
 
 /// All bytes of a file.
-func readBytes(of path: String, limit: Int) throws(FileError) -> [UInt8] {
+package func readBytes(of path: String, limit: Int) throws(FileError) -> [UInt8] {
   let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
   guard descriptor >= 0 else { throw FileError(reason: unsafe String(cString: strerror(errno))) }
   defer { close(descriptor) }

@@ -42,6 +42,9 @@ public struct SettingContext: Sendable {
   public var references: ReferenceCollector?
   /// The ports that settings may refer to.
   public var ports: PortDirectory
+  /// Names of the outputs, in order, that the element has which is to take over these settings while it runs; empty when
+  /// there is none. Elements that number their outputs as they read begin with these.
+  public var runningOutputs: [String] = []
 
   /// A context for files in `folder`.
   public init(folder: String, references: ReferenceCollector? = nil, ports: PortDirectory = PortDirectory()) {

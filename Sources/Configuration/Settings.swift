@@ -1,10 +1,28 @@
 /// What all instances of one element of a graph share: made by the first worker's instance, handed to the others.
 @safe
 public final class SharedStore {
-  var objects: [String: AnyObject] = [:]
+  /// An object that is shared.
+  public struct Shared {
+    /// What it is called among the element's.
+    public let name: String
+    /// The object.
+    public let object: AnyObject
+    /// The settings that it was made of, when it can be replaced by one made of others while packets flow.
+    public let settings: [String]
+  }
+
+  /// The objects in the order in which they were made.
+  public private(set) var objects: [Shared] = []
 
   /// An empty store.
   public init() {}
+
+  subscript(name: String) -> AnyObject? { objects.first { $0.name == name }?.object }
+
+  func add(_ object: AnyObject, _ name: String, _ settings: [String]) {
+    objects.removeAll { $0.name == name }
+    objects.append(Shared(name: name, object: object, settings: settings))
+  }
 }
 
 /// The settings of one element, port or nested mapping: a cursor from which each is taken by its key.
@@ -275,12 +293,14 @@ public struct Settings {
   // MARK: Sharing
 
   /// An object that all workers' instances of this element share: the first one makes it.
+  /// - Parameter settings: The settings that it is made of, when it is one that can be replaced (`Snapshot`, or whatever is
+  ///   `Replaceable`) by one made of others while packets flow.
   public func shared<T: AnyObject>(
-    _ name: String, _ make: () throws(ConfigurationError) -> T
+    _ name: String, replacing settings: [String] = [], _ make: () throws(ConfigurationError) -> T
   ) throws(ConfigurationError) -> T {
-    if let object = store.objects[name] as? T { return object }
+    if let object = store[name] as? T { return object }
     let object = try make()
-    store.objects[name] = object
+    store.add(object, name, settings)
     return object
   }
 

@@ -46,6 +46,20 @@ public struct YAMLNode: Sendable {
     }
   }
 
+  /// Whether another node says the same, wherever it stands; the order of a mapping's keys does not matter.
+  public func says(_ other: YAMLNode) -> Bool {
+    switch (kind, other.kind) {
+    case (.scalar(let text, _), .scalar(let otherText, _)):
+      return text == otherText && isNull == other.isNull
+    case (.sequence(let members), .sequence(let others)):
+      return members.count == others.count && zip(members, others).allSatisfy { $0.says($1) }
+    case (.mapping(let members), .mapping(let others)):
+      return members.count == others.count
+        && members.allSatisfy { member in other[member.key.scalar ?? ""].map { member.value.says($0) } ?? false }
+    default: return false
+    }
+  }
+
   /// What it is, for messages.
   public var typeName: String {
     switch kind {

@@ -39,6 +39,12 @@ final class OpenedPipeline {
     } catch {
       throw .configuration(error)
     }
+    if workers.count > 1, pipeline.elements.contains(where: \.kind.handsOver),
+      !Handover.join(workers.map(\.plan), nodes: workers.map(\.graphNodes))
+    {
+      throw .environment(
+        EnvironmentError("no memory for rings between \(workers.count) workers", remedy: "use fewer workers"))
+    }
   }
 
   /// What was counted so far.

@@ -43,6 +43,13 @@ public struct Reference {
     lines += Self.lines(found.records, indent: "  ")
     if found.records.isEmpty { lines.append("  none") }
     lines += ["", "Drop reasons", "  " + (["malformed"] + element.dropReasons).joined(separator: ", ")]
+    if !element.operations.isEmpty {
+      lines += ["", "Operations"]
+      for operation in element.operations {
+        let takes = operation.parameters.map { " [\($0.name)=...]" }.joined()
+        lines.append("  \(operation.name)\(takes)  \(operation.summary)")
+      }
+    }
     if !element.about.example.isEmpty {
       lines += ["", "Example"]
       lines += element.about.example.split(separator: "\n", omittingEmptySubsequences: false).map { "  " + $0 }
@@ -87,6 +94,13 @@ public struct Reference {
       }
       if !element.dropReasons.isEmpty {
         text += "\nDrops: \(element.dropReasons.map { "`\($0)`" }.joined(separator: ", ")).\n"
+      }
+      if !element.operations.isEmpty {
+        text += "\n| operation | takes | |\n|---|---|---|\n"
+        for operation in element.operations {
+          let takes = operation.parameters.map { "`\($0.name)`" } + (operation.takesRows ? ["rows"] : [])
+          text += "| `\(operation.name)` | \(takes.joined(separator: ", ")) | \(operation.summary) |\n"
+        }
       }
     }
     return text

@@ -114,6 +114,7 @@ public struct Report: Sendable {
       ("created", .count(counters.created)), ("held", .count(counters.held)),
       ("drops", .object(element.drops.map { ($0.reason, .count($0.packets)) })),
     ]
+    if counters.handedOver > 0 { members.append(("handedOver", .count(counters.handedOver))) }
     if !element.elementCounters.isEmpty { members.append(("counters", Self.json(of: element.elementCounters))) }
     if showsCycles, let cycles = counters.cyclesPerPacket { members.append(("cyclesPerPacket", .decimal(cycles))) }
     return .object(members)

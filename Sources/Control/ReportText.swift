@@ -33,6 +33,7 @@ extension Report {
       outputs.append(element.outputs.count == 1 ? Self.grouped(packets) : "\(name) \(Self.grouped(packets))")
     }
     var dropped = element.drops.map { "\(Self.grouped($0.packets)) \($0.reason)" }
+    if counters.handedOver > 0 { outputs.append("other workers \(Self.grouped(counters.handedOver))") }
     if counters.held > 0 { dropped.append("\(Self.grouped(counters.held)) held") }
     var name = "\(element.name)  \(element.type)"
     if showsCycles, let cycles = counters.cyclesPerPacket { name += "  \(Int(cycles.rounded())) cycles" }

@@ -17,6 +17,11 @@ public final class Runner {
     /// Called about once a second during a live run with what happened so far.
     public var status: (@Sendable (Report) -> Void)?
 
+    /// Where a live run can be asked, a path; nil: nowhere but where the pipeline says.
+    public var controlSocket: String?
+    /// Reads the pipeline's file again, for `reload`.
+    public var reload: (@Sendable (Pipeline) throws(ConfigurationError) -> Pipeline)?
+
     /// Called with what ports noticed when they were opened.
     public var notice: (@Sendable (String) -> Void)?
 
@@ -101,18 +106,23 @@ public final class Runner {
     let results = Results(count: workers.count)
     let stop = stop
     var threads: [Thread] = []
+    var control: ControlThread?
     do throws(EnvironmentError) {
+      control = try ControlThread(
+        pipeline, opened, socket: options.controlSocket ?? pipeline.runtime.control, reload: options.reload)
       for (index, worker) in workers.enumerated() {
         threads.append(try Thread { results.finish(index, worker.run(until: stop)) })
       }
     } catch {
       stop.raise()
       for thread in threads { thread.join() }
+      _ = control?.end()
       throw .environment(error)
     }
     watch(opened, results)
     for thread in threads { thread.join() }
-    return results.problems
+    opened.workers.first?.plan.handover?.drain(opened.workers.map(\.plan))
+    return results.problems + (control?.end() ?? [])
   }
 
   /// Sleeps until the workers are done, tells how things stand, and ends the run when its time is over.

@@ -16,6 +16,8 @@ public struct Composition {
   public private(set) var outputs: [(name: String, inner: String)] = []
   /// The parts.
   public private(set) var parts: [Part] = []
+  /// What is done for it beside the packet path.
+  public var tasks: [any ControlTask] = []
   /// Lines as the graph of a pipeline has them, over the names of parts and ends.
   public private(set) var graph: [String] = []
 

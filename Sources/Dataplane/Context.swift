@@ -8,6 +8,8 @@ public struct Context: ~Copyable {
   public internal(set) var now = Instant(nanoseconds: 0)
   /// The worker's number, from 0 on.
   public let worker: Int
+  /// How many workers run the graph.
+  public let workers: Int
   /// Pseudo-random numbers, seeded from the worker's number.
   public var random: RandomNumbers
   /// Packets made here since the start of the run of the element at hand.
@@ -17,8 +19,9 @@ public struct Context: ~Copyable {
   @usableFromInline let pool: OpaquePointer
 
   @unsafe
-  init(worker: Int, pool: OpaquePointer) {
+  init(worker: Int, of workers: Int, pool: OpaquePointer) {
     self.worker = worker
+    self.workers = workers
     unsafe self.pool = pool
     random = RandomNumbers(seed: UInt64(worker) + 1)
   }

@@ -20,6 +20,8 @@ public struct NodeCounters: Sendable {
   public var timedPackets: UInt64 = 0
   /// Packets that the element keeps for later.
   public var held: UInt64 = 0
+  /// Packets that went to the same node of another worker, where they came in once more.
+  public var handedOver: UInt64 = 0
 
   /// Nothing counted.
   public init() {}
@@ -43,6 +45,7 @@ public struct NodeCounters: Sendable {
     left.ticks += right.ticks
     left.timedPackets += right.timedPackets
     left.held += right.held
+    left.handedOver += right.handedOver
   }
 }
 
@@ -50,6 +53,7 @@ public struct NodeCounters: Sendable {
 @unsafe
 struct CounterWords {
   static let packetsIn = 0, bytesIn = 1, created = 2, runs = 3, ticks = 4, timedPackets = 5, held = 6
+  static let handedOver = 7
   static let drops = 8
   static let outputs = drops + DropReason.limit
 
@@ -81,6 +85,7 @@ struct CounterWords {
     counters.ticks = unsafe load(Self.ticks)
     counters.timedPackets = unsafe load(Self.timedPackets)
     counters.held = unsafe load(Self.held)
+    counters.handedOver = unsafe load(Self.handedOver)
     counters.packetsOut = unsafe (0..<outputCount).map { unsafe load(Self.outputs + $0) }
     for reason in 0..<DropReason.limit {
       let count = unsafe load(Self.drops + reason)

@@ -34,8 +34,12 @@ public struct DropReason: Hashable, Sendable {
   /// A protocol that the element does not handle.
   @inlinable public static var unsupported: DropReason { DropReason(code: 8) }
 
+  /// The worker that it belongs to had no room for it.
+  @inlinable public static var workerBusy: DropReason { DropReason(code: 9) }
+
   static let sharedNames = [
     "discarded", "malformed", "noBuffer", "queueFull", "portBusy", "tooLong", "rateExceeded", "looped", "unsupported",
+    "workerBusy",
   ]
 }
 
@@ -63,6 +67,13 @@ public struct Verdict<Output: OutputEnd>: Sendable {
   @inlinable
   public static func forward(_ output: Output) -> Verdict { Verdict(code: output.index) }
 
+  /// The packet goes to the same element, and the same input, of another worker: to the one that has what it needs. Only
+  /// elements that say so (`Element.handsOver`) may; `worker` is below `Context.workers`, and not the own.
+  @inlinable
+  public static func handOver(to worker: Int) -> Verdict {
+    Verdict(code: VerdictCode.handOver | UInt16(truncatingIfNeeded: worker & 0xFF))
+  }
+
   /// The packet is freed and counted.
   @inlinable
   public static func drop(_ reason: DropReason) -> Verdict { Verdict(code: VerdictCode.drop | UInt16(reason.code)) }
@@ -79,6 +90,8 @@ enum VerdictCode {
   @inlinable static var drop: UInt16 { 0x8000 }
   /// The element took the packet; the slot is empty.
   @inlinable static var taken: UInt16 { 0x7FFF }
+  /// Set for a packet that goes to another worker; the low byte says which.
+  @inlinable static var handOver: UInt16 { 0x4000 }
   /// Outputs are numbered below this.
   @inlinable static var outputLimit: Int { 0x4000 }
 }

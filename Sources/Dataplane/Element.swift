@@ -35,6 +35,10 @@ public protocol Element: ~Copyable {
   /// Whether packets cannot go round a loop through this element without end, since it wears them out or holds them
   /// back.
   static var boundsLoops: Bool { get }
+  /// Whether it hands packets to other workers (`Verdict.handOver`).
+  static var handsOver: Bool { get }
+  /// What can be asked of it while it runs.
+  static var operations: [OperationDescription] { get }
 
   /// Makes an instance from what the configuration says. Leftover settings are refused by the caller.
   init(_ settings: inout Settings) throws(ConfigurationError)
@@ -53,6 +57,9 @@ public protocol Element: ~Copyable {
   /// Called when a time that was asked for by `Context.wake(at:)` has come. The batch has no packets; it is there to
   /// emit some.
   mutating func wake(_ batch: inout PacketBatch<Self>, _ context: inout Context)
+  /// Carries out an operation. The worker that the instance belongs to calls it between two rounds of packets, so it does
+  /// a little at a time: `OperationAnswer.resume` has it called again after the next round.
+  mutating func perform(_ request: OperationRequest, _ answer: inout OperationAnswer, _ context: inout Context)
   /// Called once after the last packet; files are completed here. What it returns went wrong, in the user's words.
   mutating func finish() -> [String]
 
@@ -89,11 +96,18 @@ extension Element where Self: ~Copyable {
   public static var about: ElementDescription { ElementDescription() }
   public static var needs: HeaderState { .frame }
   public static var boundsLoops: Bool { false }
+  public static var handsOver: Bool { false }
+  public static var operations: [OperationDescription] { [] }
   public var held: Int { 0 }
   public var counters: [ElementCounter] { [] }
   public mutating func start(_ context: inout Context) {}
   public mutating func wake(_ batch: inout PacketBatch<Self>, _ context: inout Context) {}
   public mutating func finish() -> [String] { [] }
+  public mutating func perform(
+    _ request: OperationRequest, _ answer: inout OperationAnswer, _ context: inout Context
+  ) {
+    answer.fail("there is no operation '\(request.name)'")
+  }
 
   @inlinable
   public mutating func _process(_ burst: _ElementBurst, _ context: inout Context) {

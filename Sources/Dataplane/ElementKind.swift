@@ -12,6 +12,10 @@ public struct ElementKind: Sendable {
   public let boundsLoops: Bool
   /// Names of the element's own drop reasons, in the order of their codes.
   public let dropReasons: [String]
+  /// Whether instances hand packets to other workers.
+  public let handsOver: Bool
+  /// What can be asked of instances while they run.
+  public let operations: [OperationDescription]
   /// Makes an instance, or says what to make it of. Leftover settings are the caller's to refuse.
   public let make: @Sendable (_ settings: inout Settings) throws(ConfigurationError) -> Making
   /// Whether it is made of other elements.
@@ -54,7 +58,9 @@ public struct ElementKind: Sendable {
   ) {
     self.init(
       name: "\(type)", about: E.about, inputs: describeInputs(type), boundsLoops: E.boundsLoops,
-      dropReasons: E.Drop.self == NoDropReason.self ? [] : E.Drop.allCases.map { "\($0)" }, make: make)
+      dropReasons: E.Drop.self == NoDropReason.self ? [] : E.Drop.allCases.map { "\($0)" }, operations: E.operations,
+      handsOver: E.handsOver,
+      make: make)
   }
 
   /// Makes an instance of what is no composition.
@@ -68,7 +74,8 @@ public struct ElementKind: Sendable {
   @usableFromInline
   init(
     name: String, about: ElementDescription, inputs: [InputDescription], boundsLoops: Bool,
-    dropReasons: [String], isComposite: Bool = false,
+    dropReasons: [String], operations: [OperationDescription] = [], handsOver: Bool = false,
+    isComposite: Bool = false,
     make: @escaping @Sendable (_ settings: inout Settings) throws(ConfigurationError) -> Making
   ) {
     self.name = name
@@ -76,6 +83,8 @@ public struct ElementKind: Sendable {
     self.inputs = inputs
     self.boundsLoops = boundsLoops
     self.dropReasons = dropReasons
+    self.operations = operations
+    self.handsOver = handsOver
     self.isComposite = isComposite
     self.make = make
   }

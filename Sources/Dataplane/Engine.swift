@@ -21,6 +21,10 @@ struct Engine: ~Copyable {
   let sequences: UnsafeMutablePointer<UInt32>
   var context: Context
   var batchSize: Int
+  /// Packets on their way to other workers, by worker.
+  let outgoing: UnsafeMutablePointer<PacketVector>
+  /// Whether there are some.
+  var hasOutgoing = false
   /// Whether packets carry their order of arrival and nodes see them in it.
   let isOrdered: Bool
   var sequence: UInt32 = 0
@@ -54,7 +58,9 @@ struct Engine: ~Copyable {
     unsafe burst.initialize(to: Burst(limit: 256, slots: spare.pointee.slots))
     unsafe freed = PacketVector(capacity: 512)
     unsafe sequences = .allocate(capacity: 256)
-    unsafe context = Context(worker: plan.worker, pool: plan.pool.pool)
+    unsafe outgoing = .allocate(capacity: plan.workers)
+    for worker in 0..<plan.workers { unsafe (outgoing + worker).initialize(to: PacketVector(capacity: 512)) }
+    unsafe context = Context(worker: plan.worker, of: plan.workers, pool: plan.pool.pool)
     unsafe isOrdered = ordered
     unsafe batchSize = ordered && plan.hasCycle ? 1 : plan.batchSize
   }
@@ -70,6 +76,8 @@ struct Engine: ~Copyable {
     unsafe spare.deallocate()
     unsafe freed.deallocate()
     unsafe sequences.deallocate()
+    for worker in unsafe 0..<context.workers { unsafe outgoing[worker].deallocate() }
+    unsafe outgoing.deallocate()
   }
 
   // MARK: Packets in
@@ -130,6 +138,72 @@ struct Engine: ~Copyable {
       if let next = queue.nextArrival, unsafe next <= context.now, queue.skip() { skipped = true }
     }
     return skipped
+  }
+
+  // MARK: Other workers
+
+  /// Takes what other workers handed over and puts it where it goes. Returns how many packets there were.
+  mutating func receiveHandedOver() -> Int {
+    guard let handover = unsafe plan.handover else { return 0 }
+    var total = 0
+    for sender in unsafe 0..<context.workers where unsafe sender != context.worker {
+      let count = unsafe handover.take(spare.pointee.slots, limit: batchSize, from: sender, to: context.worker)
+      for index in 0..<count {
+        let slot = unsafe spare.pointee.slots[index]
+        guard let mbuf = unsafe slot else { continue }
+        guard let (node, input) = unsafe plan.destination(mbuf.pointee.sequence) else {
+          unsafe freed.append(slot)
+          continue
+        }
+        if unsafe isOrdered {
+          unsafe mbuf.pointee.sequence = sequence
+          unsafe sequence &+= 1
+        }
+        unsafe vectors[nodes[node].firstInput + input].pointee.append(slot)
+        unsafe note(pending: node)
+      }
+      total += count
+    }
+    return total
+  }
+
+  /// Hands over what is on its way to other workers.
+  mutating func sendHandedOver() {
+    guard unsafe hasOutgoing, let handover = unsafe plan.handover else { return }
+    unsafe hasOutgoing = false
+    for receiver in unsafe 0..<context.workers where unsafe outgoing[receiver].count > 0 {
+      let count = unsafe outgoing[receiver].count
+      let slots = unsafe outgoing[receiver].slots
+      let taken = unsafe handover.put(slots, count, from: context.worker, to: receiver)
+      for index in taken..<count {
+        guard let mbuf = unsafe slots[index], let (node, _) = unsafe plan.destination(mbuf.pointee.sequence) else {
+          continue
+        }
+        let counters = unsafe nodes[node].counters
+        unsafe counters.set(CounterWords.handedOver, counters.words[CounterWords.handedOver] &- 1)
+        unsafe counters.add(CounterWords.drops + Int(DropReason.workerBusy.code), 1)
+      }
+      unsafe freed.append(slots + taken, count - taken)
+      unsafe outgoing[receiver].clear()
+    }
+    unsafe freed.free()
+  }
+
+  /// Puts a packet on its way to the same node of another worker.
+  private mutating func handOver(_ node: UnsafeMutablePointer<Plan.Node>, _ slot: PacketSlot, to worker: Int) {
+    let place = unsafe node - nodes
+    guard unsafe worker < context.workers, unsafe worker != context.worker, unsafe place < plan.numberOfNode.count,
+      let mbuf = unsafe slot
+    else {
+      unsafe freed.append(slot)
+      unsafe node.pointee.counters.add(CounterWords.drops + Int(DropReason.workerBusy.code), 1)
+      return
+    }
+    unsafe mbuf.pointee.sequence =
+      UInt32(truncatingIfNeeded: plan.numberOfNode[place] << 8) | UInt32(burst.pointee.input)
+    unsafe outgoing[worker].append(slot)
+    unsafe hasOutgoing = true
+    unsafe node.pointee.counters.add(CounterWords.handedOver, 1)
   }
 
   // MARK: Nodes
@@ -350,6 +424,8 @@ struct Engine: ~Copyable {
     } else if code & VerdictCode.drop != 0 {
       unsafe freed.append(slot)
       unsafe counters.add(CounterWords.drops + Int(code & 0xFF), 1)
+    } else if code & ~0xFF == VerdictCode.handOver {
+      unsafe handOver(node, slot, to: Int(code & 0xFF))
     } else if code != VerdictCode.taken {
       unsafe freed.append(slot)
       unsafe counters.add(CounterWords.drops + Int(DropReason.malformed.code), 1)
@@ -421,6 +497,28 @@ struct Engine: ~Copyable {
         unsafe vector.pointee.free()
       }
     }
+  }
+
+  // MARK: Operations
+
+  /// Carries out what was left in the plan's mailbox. Returns whether something was.
+  mutating func serve() -> Bool {
+    guard let job = unsafe plan.mailbox.take() else { return false }
+    unsafe job.finish(perform(job.request, at: job.node))
+    return true
+  }
+
+  /// Asks the element at a node.
+  mutating func perform(_ request: OperationRequest, at index: Int) -> OperationAnswer {
+    var answer = OperationAnswer()
+    let node = unsafe nodes + index
+    guard unsafe node.pointee.step == .element else {
+      answer.fail("'\(unsafe plan.names[index])' is no element")
+      return answer
+    }
+    unsafe node.pointee.element.unsafelyUnwrapped.pointee.perform(request, &answer, &context)
+    unsafe noteRequests(node)
+    return answer
   }
 
   // MARK: Time

@@ -209,6 +209,13 @@ public struct Emitter<E: Element & ~Copyable>: ~Copyable {
     unsafe burst.pointee.emit(packet.release(), position: position, output: VerdictCode.drop | UInt16(reason.code))
   }
 
+  /// Sends a packet to the same element, and the same input, of another worker; see `Verdict.handOver`.
+  @inlinable
+  public mutating func handOver(_ packet: consuming Packet, to worker: Int) {
+    let code = VerdictCode.handOver | UInt16(truncatingIfNeeded: worker & 0xFF)
+    unsafe burst.pointee.emit(packet.release(), position: position, output: code)
+  }
+
   /// Frees a packet and counts it under one of the element's own reasons.
   @inlinable
   public mutating func drop(_ packet: consuming Packet, _ own: some ElementDropReason) { drop(packet, own.reason) }

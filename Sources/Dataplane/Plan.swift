@@ -39,9 +39,13 @@ public final class Plan {
 
   /// The worker's number, from 0 on.
   public let worker: Int
+  /// How many workers run the graph.
+  public let workers: Int
   /// Packets are received and processed in batches of at most this many.
   public let batchSize: Int
   let pool: PacketPool
+  /// Where operations for the elements of this plan are left.
+  public let mailbox = Mailbox()
   var roles: [Role] = []
   /// Names for reports, in order of execution.
   public private(set) var names: [String] = []
@@ -50,6 +54,12 @@ public final class Plan {
   private(set) var vectors: UnsafeMutablePointer<UnsafeMutablePointer<PacketVector>>
   private(set) var vectorCount = 0
   private let capacity: Int
+  /// How packets come to other workers; nil when none is handed over.
+  public private(set) var handover: Handover?
+  /// The node that stands here for a node of the graph; -1 where none does.
+  private(set) var placeOfNode: [Int] = []
+  /// The node of the graph that each node stands for.
+  private(set) var numberOfNode: [Int] = []
   /// Set when packets can come by a node twice; replay then goes packet by packet.
   public var hasCycle = false
 
@@ -57,8 +67,9 @@ public final class Plan {
   /// - Parameters:
   ///   - nodes: How many nodes will be added at most.
   ///   - batchSize: 1 to 256.
-  public init(worker: Int, pool: PacketPool, batchSize: Int, nodes capacity: Int) {
+  public init(worker: Int, of workers: Int = 1, pool: PacketPool, batchSize: Int, nodes capacity: Int) {
     self.worker = worker
+    self.workers = workers
     self.pool = pool
     self.batchSize = min(max(batchSize, 1), 256)
     self.capacity = capacity
@@ -131,6 +142,28 @@ public final class Plan {
     names.append(name)
     connected.append(Array(repeating: nil, count: outputs))
     return PlanNode(index: nodeCount - 1)
+  }
+
+  func join(_ handover: Handover, _ numbers: [Int]) {
+    self.handover = handover
+    numberOfNode = numbers
+    placeOfNode = Array(repeating: -1, count: (numbers.max() ?? -1) + 1)
+    for (place, number) in numbers.enumerated() { placeOfNode[number] = place }
+  }
+
+  /// Where a packet goes that was handed over: the node and its input; nil when there is no such node here.
+  @inline(__always)
+  func destination(_ mark: UInt32) -> (node: Int, input: Int)? {
+    let number = Int(mark >> 8)
+    guard number < placeOfNode.count, placeOfNode[number] >= 0 else { return nil }
+    return (placeOfNode[number], Int(mark & 0xFF))
+  }
+
+  /// Counts a packet that was handed over and that nobody will take.
+  func countLost(at mark: UInt32) {
+    guard let (node, _) = destination(mark) else { return }
+    unsafe nodes[node].counters.add(CounterWords.packetsIn, 1)
+    unsafe nodes[node].counters.add(CounterWords.drops + Int(DropReason.workerBusy.code), 1)
   }
 
   private var connected: [[(node: Int, input: Int)?]] = []

@@ -30,14 +30,29 @@ public final class PlanStepper {
   /// the clock as it is.
   public func advance(to instant: Instant) { unsafe engine.advance(to: instant) }
 
-  /// Receives what has arrived at timed queues by now, runs the plan until nothing is pending, and then wakes the
+  /// Receives what has arrived at timed queues by now and what other workers handed over, runs the plan until nothing is pending, and then wakes the
   /// elements that asked for it meanwhile.
   /// - Returns: How many packets were received.
   @discardableResult
   public func step() -> Int {
-    let received = unsafe engine.receiveDue(from: receiving)
+    var received = unsafe engine.receiveDue(from: receiving)
+    let handed = unsafe engine.receiveHandedOver()
+    if handed > 0 {
+      unsafe engine.settle()
+      received += handed
+    }
+    unsafe engine.sendHandedOver()
     unsafe engine.fireWakes()
     return received
+  }
+
+  /// Asks an element, until it has answered all.
+  public func perform(_ request: OperationRequest, at node: PlanNode) -> OperationAnswer {
+    var whole = unsafe engine.perform(request, at: node.index)
+    while let position = whole.position, whole.failure == nil {
+      whole.append(unsafe engine.perform(request.resumed(at: position), at: node.index))
+    }
+    return whole
   }
 
   /// Calls `finish` on every element; returns what went wrong. Nothing may be run afterwards.

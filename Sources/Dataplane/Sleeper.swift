@@ -8,10 +8,11 @@ struct Sleeper {
   /// Whether every queue has a descriptor, so that no packet can come unnoticed.
   private let canWait: Bool
 
-  init(queues: [any PortQueue]) {
+  init(queues: [any PortQueue], mailbox: Mailbox) {
     self.queues = queues
-    descriptors = queues.compactMap(\.descriptor)
+    let descriptors = queues.compactMap(\.descriptor)
     canWait = descriptors.count == queues.count
+    self.descriptors = descriptors + (mailbox.descriptor >= 0 ? [mailbox.descriptor] : [])
   }
 
   /// How long a wait for descriptors lasts at most, so that a request to stop is noticed.

@@ -25,7 +25,7 @@ public final class ReaderDomain: @unchecked Sendable {
 /// A read-mostly value that all workers share. Readers see a whole value, the old or the new one, without a lock or a
 /// counted reference; a writer replaces it.
 @safe
-public final class Snapshot<Value: ~Copyable & Sendable>: @unchecked Sendable {
+public final class Snapshot<Value: ~Copyable & Sendable>: Replaceable, @unchecked Sendable {
   @usableFromInline let word: UnsafeMutablePointer<UnsafeMutableRawPointer?>
 
   /// A snapshot of `value`.
@@ -51,6 +51,13 @@ public final class Snapshot<Value: ~Copyable & Sendable>: @unchecked Sendable {
   public func replace(with value: consuming Value, in domain: ReaderDomain) {
     let old = unsafe nfv_exchange_pointer(word, Self.box(value))
     domain.synchronize()
+    unsafe Self.destroy(old)
+  }
+
+  /// Takes over the value of `other`, which is left without one and must not be read any more.
+  public func replace(with other: Snapshot, readers: ReaderDomain) {
+    let old = unsafe nfv_exchange_pointer(word, nfv_exchange_pointer(other.word, nil))
+    readers.synchronize()
     unsafe Self.destroy(old)
   }
 

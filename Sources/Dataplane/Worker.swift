@@ -61,7 +61,7 @@ public final class Worker: @unchecked Sendable {
     let clock = LiveClock()
     var engine = unsafe Engine(plan, ordered: false)
     let receiving = plan.receiveNodes
-    let sleeper = Sleeper(queues: receiving.map { plan.queue(at: $0) })
+    let sleeper = Sleeper(queues: receiving.map { plan.queue(at: $0) }, mailbox: plan.mailbox)
     unsafe engine.context.now = clock.now
     for index in receiving { plan.queue(at: index).begin(at: unsafe engine.context.now, isLive: true) }
     unsafe engine.start()
@@ -70,20 +70,29 @@ public final class Worker: @unchecked Sendable {
       unsafe engine.context.now = clock.now
       var received = 0
       for index in receiving { unsafe received += engine.receive(index) }
+      if plan.handover != nil { unsafe received += engine.receiveHandedOver() }
       if received > 0 { unsafe engine.settle() }
       if unsafe engine.nextWake <= engine.context.now { unsafe engine.fireWakes() }
+      if unsafe engine.hasOutgoing { unsafe engine.sendHandedOver() }
       readers?.quiescent(plan.worker)
-      if received > 0 || polling == .busy {
+      let served = plan.mailbox.isFull ? unsafe engine.serve() : false
+      if received > 0 || served || polling == .busy {
+        if idleRounds >= Self.spinRounds { plan.handover?.goOn(plan.worker) }
         idleRounds = 0
         continue
       }
       idleRounds += 1
       if idleRounds < Self.spinRounds { continue }
-      if unsafe isIdle(engine) && receiving.allSatisfy({ plan.queue(at: $0).hasEnded }) { break }
+      if unsafe isIdle(engine) && receiving.allSatisfy({ plan.queue(at: $0).hasEnded }) {
+        // Others may still hand something over.
+        if plan.handover?.isDone(plan.worker) ?? true { break }
+      }
       _ = unsafe engine.countHeld()
+      guard plan.handover?.fallAsleep(plan.worker) ?? true else { continue }
       readers?.offline(plan.worker)
       sleeper.sleep(until: unsafe engine.nextWake, now: unsafe engine.context.now)
       readers?.online(plan.worker)
+      plan.handover?.awake(plan.worker)
     }
     let end = unsafe engine.context.now.advanced(by: Self.drainNanoseconds)
     unsafe engine.settle()

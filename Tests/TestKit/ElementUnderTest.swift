@@ -109,6 +109,21 @@ public final class ElementUnderTest {
   /// - Returns: What the element reports as gone wrong.
   public func finish() -> [String] { stepper.finish() }
 
+  /// Asks the element, as `nfvrun ctl` does, until it has answered all.
+  /// - Returns: Rows by names, or why it could not be done.
+  public func perform(
+    _ operation: String, _ arguments: [String: String] = [:], rows: [[String: String]] = []
+  ) -> (rows: [[String: String]], failure: String?) {
+    var answered: [[String: String]] = []
+    for start in stride(from: 0, to: max(rows.count, 1), by: OperationRequest.rowLimit) {
+      let given = Array(rows[start..<min(start + OperationRequest.rowLimit, rows.count)])
+      let answer = stepper.perform(OperationRequest(operation, arguments: arguments, rows: given), at: node)
+      answered += answer.rows.map { Dictionary($0.map { ($0.name, $0.value) }, uniquingKeysWith: { $1 }) }
+      if let failure = answer.failure { return (answered, failure) }
+    }
+    return (answered, nil)
+  }
+
   // MARK: State
 
   /// The clock.
@@ -219,7 +234,7 @@ extension NodeCounters {
   /// Why the books of a node do not balance; empty when they do.
   public func imbalance(of name: String) -> [String] {
     let arrived = packetsIn + created
-    let left = packetsOut.reduce(0, +) + dropped + held
+    let left = packetsOut.reduce(0, +) + dropped + held + handedOver
     return arrived == left
       ? []
       : [

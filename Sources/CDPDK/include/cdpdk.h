@@ -59,7 +59,8 @@ typedef struct nfv_mbuf {
   void *shared_info;
   uint16_t private_size;
   uint16_t timesync;
-  uint32_t sequence; ///< Order of arrival; kept in replay only (DPDK: dynfield1[0], registered).
+  /// Order of arrival, in replay; where a packet goes that is handed to another worker (DPDK: dynfield1[0], registered).
+  uint32_t sequence;
   uint32_t annotation; ///< What an element leaves for the next one (DPDK: dynfield1[1], registered).
   uint32_t dynamic[7];
 } __attribute__((aligned(16))) nfv_mbuf;
@@ -151,6 +152,10 @@ void nfv_thread_name(const char *name);
 /// Waits until one of the descriptors is readable or the time is over. At most 64 descriptors are looked at. Returns
 /// whether one of them has an error.
 bool nfv_thread_wait(const int *descriptors, unsigned count, uint64_t nanoseconds);
+/// A descriptor that is readable once it was signalled, until it is cleared; -1 when the system has none.
+int nfv_event_make(void);
+void nfv_event_signal(int descriptor);
+void nfv_event_clear(int descriptor);
 /// The text for a DPDK or errno number.
 const char *nfv_strerror(int error);
 /// From here on keeps what DPDK logs, instead of writing it to standard error.
@@ -233,6 +238,20 @@ uint16_t nfv_device_receive(uint16_t device, uint16_t queue, nfv_mbuf **mbufs, u
 /// Transmits; returns how many were taken, from the front.
 uint16_t nfv_device_transmit(uint16_t device, uint16_t queue, nfv_mbuf **mbufs, uint16_t count);
 
+// MARK: Handing over between workers
+
+typedef struct nfv_ring nfv_ring;
+
+/// A ring from one thread to another with room for `count` packets less one, a power of two; NULL when memory is short.
+nfv_ring *nfv_ring_create(unsigned count);
+/// The ring must be empty.
+void nfv_ring_destroy(nfv_ring *ring);
+/// Puts packets in, from the front; returns how many there was room for.
+unsigned nfv_ring_put(nfv_ring *ring, nfv_mbuf *const *mbufs, unsigned count);
+/// Takes up to `count` packets out.
+unsigned nfv_ring_take(nfv_ring *ring, nfv_mbuf **mbufs, unsigned count);
+bool nfv_ring_is_empty(const nfv_ring *ring);
+
 // MARK: Quiescent-state reclamation
 
 typedef struct nfv_rcu nfv_rcu;
@@ -253,6 +272,12 @@ void nfv_rcu_synchronize(nfv_rcu *rcu);
 /// what plain ones do.
 static inline uint64_t nfv_load_relaxed(const uint64_t *word) { return __atomic_load_n(word, __ATOMIC_RELAXED); }
 static inline void nfv_store_relaxed(uint64_t *word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_RELAXED); }
+/// Nothing written before is seen by other threads after what is written next.
+static inline void nfv_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
+/// Nothing read next is older than what was read before.
+static inline void nfv_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
+/// What was written before is seen by other threads before anything is read next.
+static inline void nfv_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 static inline void nfv_increment(uint64_t *word) { nfv_store_relaxed(word, *word + 1); }
 static inline void *nfv_load_pointer(void *const *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
 static inline void *nfv_exchange_pointer(void **word, void *value) {
