@@ -26,6 +26,9 @@ public let catalogue: [ElementKind] = [
   ElementKind(RoundRobin.self),
   ElementKind(Tee.self),
 
+  ElementKind(NPTv6.self),
+  ElementKind(SIIT.self),
+
   ElementKind(Meter.self),
   ElementKind(Queue.self),
   ElementKind(RateLimit.self),
