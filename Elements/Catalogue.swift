@@ -17,6 +17,7 @@ public let catalogue: [ElementKind] = [
   ElementKind(EtherRewrite.self),
   ElementKind(MACSwap.self),
   ElementKind(Neighbours.self),
+  ElementKind(composite: Switch.self),
   ElementKind(VLANTag.self),
   ElementKind(VLANUntag.self),
 

@@ -53,7 +53,8 @@ public struct LookupRoute: Element {
     } catch {
       settings.reject(error)
     }
-    let routes = found ?? NamedRoutes()
+    let routes: NamedRoutes
+    if let found { routes = found } else { routes = try NamedRoutes() }
     table = routes.table
     if inline.isEmpty && file == nil {
       settings.reject(nil, "there are no routes", remedy: "give 'routes: { prefix: output }', or 'file:'")

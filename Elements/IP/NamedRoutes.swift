@@ -9,9 +9,13 @@ final class NamedRoutes: Replaceable, Sendable {
   let table: Snapshot<RoutingTable>
 
   /// No routes, where there are mistakes in them.
-  init() {
+  init() throws(ConfigurationError) {
     outputs = []
-    table = Snapshot(RoutingTable([]))
+    do throws(TableMemoryError) {
+      table = Snapshot(try RoutingTable([]))
+    } catch {
+      throw ConfigurationError(error, at: nil)
+    }
   }
 
   init(
@@ -43,7 +47,12 @@ final class NamedRoutes: Replaceable, Sendable {
         mistakes += error.diagnostics
       }
     }
-    let table = RoutingTable(list.routes)
+    let table: RoutingTable
+    do throws(TableMemoryError) {
+      table = try RoutingTable(list.routes)
+    } catch {
+      throw ConfigurationError(error, at: file?.range ?? inline.first?.nameNode.range)
+    }
     if table.count < list.routes.count { mistakes += try list.duplicates() }
     guard mistakes.isEmpty else { throw ConfigurationError(mistakes) }
     outputs = list.names

@@ -64,3 +64,8 @@ struct RoutePlaces {
     return ranges
   }
 }
+
+extension ConfigurationError {
+  /// Says that there is no memory for a table.
+  init(_ error: TableMemoryError, at range: SourceRange?) { self.init(range, "\(error)", remedy: error.remedy) }
+}

@@ -133,7 +133,9 @@ extension NeighbourLink where Choice: ~Copyable {
       }
     case .wait(let asks):
       if asks, let request = request(key, probing: nil, &context) { emitter.emit(request, to: outputs.frames) }
-      while let oldest = pending.popExcess(key) { emitter.drop(oldest, Neighbours.Drop.pendingOverflow) }
+      while let oldest = pending.popExcess(key, before: packet) {
+        emitter.drop(oldest, Neighbours.Drop.pendingOverflow)
+      }
       if pending.isFull { emitter.drop(packet, .queueFull) } else { pending.append(packet, for: key) }
     case .failed: emitter.emit(packet, to: outputs.unreachable)
     case .refused: emitter.drop(packet, Neighbours.Drop.tableFull)

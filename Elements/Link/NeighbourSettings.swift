@@ -5,7 +5,7 @@ import Wire
 
 /// How many neighbours are remembered, and for how long.
 struct NeighbourLimits {
-  /// Packets that wait for one neighbour.
+  /// Datagrams that wait for one neighbour.
   let pending: Int
   /// Packets that wait in all.
   let held: Int
@@ -18,7 +18,8 @@ struct NeighbourLimits {
     unresolved = try settings.take(
       "unresolved", default: 256, in: 1...65_536, "neighbours among them that have not answered (RFC 6583)")
     pending = try settings.take(
-      "pending", default: 3, in: 1...64, "packets that wait for one neighbour; the oldest goes when there are more")
+      "pending", default: 3, in: 1...64,
+      "datagrams, whole or in fragments, that wait for one neighbour; the oldest goes when there are more")
     held = try settings.take("held", default: 768, in: 1...65_536, "packets that wait in all, for each worker")
     try Self.take(&timers, &settings)
   }

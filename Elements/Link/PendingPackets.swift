@@ -1,20 +1,52 @@
 import Dataplane
 import Tables
+import Wire
 
-/// One worker's packets that wait until their neighbour is resolved, in order for each neighbour.
+/// One worker's packets that wait until their neighbour is resolved, in order for each neighbour. Fragments of one datagram
+/// that come one after the other count as one: with any of them lost the others are for nothing.
 struct PendingPackets: ~Copyable {
   private struct Chain {
     let key: NeighbourKey
     var first: Int
     var last: Int
     var count: Int
+    var datagrams: Int
+    /// What the fragments of the newest datagram have in common; nil when it is in one piece.
+    var newest: Datagram?
+    /// How many packets the newest datagram has here.
+    var newestCount: Int
+  }
+
+  private struct Datagram: Equatable {
+    let source: IPAddress
+    let destination: IPAddress
+    let identification: UInt32
+    let protocolNumber: IPProtocol
+
+    /// Nil for packets that are no fragments.
+    init?(_ packet: borrowing Packet) {
+      guard let part = packet.fragmentPart else { return nil }
+      if let ip = packet.ipv4 {
+        (source, destination) = (.v4(ip.source), .v4(ip.destination))
+      } else if let ip = packet.ipv6 {
+        (source, destination) = (.v6(ip.source), .v6(ip.destination))
+      } else {
+        return nil
+      }
+      identification = part.identification
+      protocolNumber = part.protocolNumber
+    }
   }
 
   private static let filterSize = 4096
+  /// Enough for the longest datagram over links of Ethernet's MTU; what has more counts again.
+  private static let fragmentLimit = 64
 
   private var shelf: PacketShelf
   /// The number of the packet behind each.
   private var next: [Int]
+  /// Whether each packet is the first of its datagram here.
+  private var beginsDatagram: [Bool]
   private var chains: [Chain] = []
   private var numbers: [NeighbourKey: Int] = [:]
   /// How many neighbours with packets have each hash, so that most of the others are told apart at a glance.
@@ -23,10 +55,11 @@ struct PendingPackets: ~Copyable {
 
   /// - Parameters:
   ///   - capacity: How many packets can wait.
-  ///   - depth: How many of them for one neighbour.
+  ///   - depth: How many datagrams among them for one neighbour.
   init(capacity: Int, depth: Int) {
     shelf = PacketShelf(capacity: capacity)
     next = Array(repeating: 0, count: shelf.capacity)
+    beginsDatagram = Array(repeating: true, count: shelf.capacity)
     filter = Array(repeating: 0, count: Self.filterSize)
     self.depth = depth
     chains.reserveCapacity(capacity)
@@ -47,24 +80,41 @@ struct PendingPackets: ~Copyable {
   @inline(__always)
   func mayHold(_ key: NeighbourKey) -> Bool { shelf.count > 0 && filter[Self.bucket(key)] > 0 }
 
-  /// Takes the oldest packet of a neighbour that has as many as are allowed.
-  mutating func popExcess(_ key: NeighbourKey) -> Packet? {
-    guard let number = numbers[key], chains[number].count >= depth else { return nil }
+  /// Takes the oldest packet of a neighbour that has as many datagrams as are allowed when another packet comes.
+  mutating func popExcess(_ key: NeighbourKey, before packet: borrowing Packet) -> Packet? {
+    guard let number = numbers[key], chains[number].datagrams >= depth,
+      !continues(Datagram(packet), chains[number])
+    else { return nil }
     return popFirst(key)
+  }
+
+  private func continues(_ datagram: Datagram?, _ chain: Chain) -> Bool {
+    datagram != nil && datagram == chain.newest && chain.newestCount < Self.fragmentLimit
   }
 
   /// Has a packet wait. To be called only while there is room.
   mutating func append(_ packet: consuming Packet, for key: NeighbourKey) {
+    let datagram = Datagram(packet)
     let place = shelf.put(packet)
+    beginsDatagram[place] = true
     guard let number = numbers[key] else {
       numbers[key] = chains.count
-      chains.append(Chain(key: key, first: place, last: place, count: 1))
+      chains.append(
+        Chain(key: key, first: place, last: place, count: 1, datagrams: 1, newest: datagram, newestCount: 1))
       filter[Self.bucket(key)] += 1
       return
     }
     next[chains[number].last] = place
     chains[number].last = place
     chains[number].count += 1
+    if continues(datagram, chains[number]) {
+      beginsDatagram[place] = false
+      chains[number].newestCount += 1
+    } else {
+      chains[number].datagrams += 1
+      chains[number].newest = datagram
+      chains[number].newestCount = 1
+    }
   }
 
   /// Takes the oldest packet of a neighbour.
@@ -74,6 +124,7 @@ struct PendingPackets: ~Copyable {
     chains[number].count -= 1
     if chains[number].count > 0 {
       chains[number].first = next[place]
+      if beginsDatagram[next[place]] { chains[number].datagrams -= 1 }
     } else {
       numbers[key] = nil
       filter[Self.bucket(key)] -= 1

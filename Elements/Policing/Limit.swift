@@ -38,9 +38,9 @@ enum LimitRate: TextSetting {
   }
 
   /// Refuses a rate of nothing, which no packet would ever be within.
-  func check(_ settings: inout Settings) {
+  func check(_ settings: inout Settings, key: String = "rate") {
     if perSecond == 0 {
-      settings.reject(settings.range(of: "rate"), "a rate of nothing", remedy: "give at least 1pps or 1bps")
+      settings.reject(settings.range(of: key), "a rate of nothing", remedy: "give at least 1pps or 1bps")
     }
   }
 }
@@ -64,18 +64,29 @@ struct Limit {
     if let burst, burst.bytes == 0 {
       settings.reject(settings.range(of: "burst"), "a burst of nothing", remedy: "give at least 1")
     }
+    if case .bits = rate, let burst, burst.bytes > 0, burst.bytes < Self.usualFrame + UInt64(overhead) {
+      settings.warn(
+        settings.range(of: "burst"), "frames longer than the burst never conform",
+        remedy: "give at least \(Self.usualFrame + UInt64(overhead)) bytes")
+    }
+    bucket = Self.bucket(rate, burst: burst, overhead: overhead)
+  }
+
+  /// A limit at a rate, with the burst that is usual for it.
+  init(_ rate: LimitRate) {
+    self.rate = rate
+    overhead = 0
+    bucket = Self.bucket(rate, burst: nil, overhead: 0)
+  }
+
+  private static func bucket(_ rate: LimitRate, burst: DataSize?, overhead: Int) -> TokenBucket {
     let tenMilliseconds = rate.perSecond / 100
     switch rate {
-    case .packets: bucket = TokenBucket(rate: rate.perSecond, burst: max(burst?.bytes ?? tenMilliseconds, 1))
+    case .packets: return TokenBucket(rate: rate.perSecond, burst: max(burst?.bytes ?? tenMilliseconds, 1))
     case .bits:
-      if let burst, burst.bytes > 0, burst.bytes < Self.usualFrame + UInt64(overhead) {
-        settings.warn(
-          settings.range(of: "burst"), "frames longer than the burst never conform",
-          remedy: "give at least \(Self.usualFrame + UInt64(overhead)) bytes")
-      }
-      let usual = Swift.max(tenMilliseconds / 8, Self.usualFrame + UInt64(overhead))
+      let usual = Swift.max(tenMilliseconds / 8, usualFrame + UInt64(overhead))
       let (bits, overflow) = (burst?.bytes ?? usual).multipliedReportingOverflow(by: 8)
-      bucket = TokenBucket(rate: rate.perSecond, burst: overflow ? .max : Swift.max(bits, 1))
+      return TokenBucket(rate: rate.perSecond, burst: overflow ? .max : Swift.max(bits, 1))
     }
   }
 

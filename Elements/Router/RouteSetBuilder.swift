@@ -112,7 +112,7 @@ struct RouteSetBuilder {
     RoutePlaces.conflicts(in: routes, own: Set(ownRoutes.map(\.prefix)))
   }
 
-  consuming func build() -> RouteSet {
-    RouteSet(table: RoutingTable(routes + ownRoutes), hops: FlatArray(hops), buckets: FlatArray(buckets))
+  consuming func build() throws(TableMemoryError) -> RouteSet {
+    RouteSet(table: try RoutingTable(routes + ownRoutes), hops: FlatArray(hops), buckets: FlatArray(buckets))
   }
 }

@@ -116,7 +116,12 @@ public struct Router: CompositeElement {
         settings.reject(error)
       }
     }
-    let routes = builder.build()
+    let routes: RouteSet
+    do throws(TableMemoryError) {
+      routes = try builder.build()
+    } catch {
+      throw ConfigurationError(error, at: settings.range(of: file == nil ? "routes" : "table"))
+    }
     if routes.table.count < builder.expectedCount {
       settings.reject(ConfigurationError(try places.diagnostics(for: builder.conflicts())))
     }

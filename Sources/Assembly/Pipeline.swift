@@ -82,6 +82,9 @@ public struct Pipeline {
   public let hint: String?
   /// What looks wrong but is allowed.
   public let warnings: [Diagnostic]
+  /// What strangers cannot foresee: what elements key hashes with, and workers' random numbers begin from. In a replay it is
+  /// always the same.
+  public let secret: UInt64
   /// `ports` and `runtime` of the file, parameters put in.
   let surroundings: [YAMLNode?]
   /// The ports that elements refer to.

@@ -55,6 +55,11 @@ struct PipelineLoader {
     let runtime = readRuntime(runtimeNode)
     let portsNode = substituted(root["ports"], &parameters)
     readPorts(portsNode, root)
+    if let running {
+      context.secret = running.secret
+    } else if !ports.allSatisfy(\.specification.isVirtual) {
+      context.secret = .random(in: .min ... .max)
+    }
     let subgraphs = readSubgraphs(root["subgraphs"])
     var scope = Scope(prefix: "", parameters: parameters)
     readElements(root["elements"], &scope, subgraphs)
@@ -73,7 +78,8 @@ struct PipelineLoader {
     try throwErrors()
     return Pipeline(
       path: path, ports: ports, elements: elements, graph: checks.graph, composites: composites, runtime: runtime,
-      hint: hint, warnings: diagnostics, surroundings: [portsNode, runtimeNode], directory: context.ports)
+      hint: hint, warnings: diagnostics, secret: context.secret, surroundings: [portsNode, runtimeNode],
+      directory: context.ports)
   }
 
   /// A mistake within a subgraph is found at each use of it, and said once.
@@ -272,7 +278,7 @@ struct PipelineLoader {
   private mutating func checkPorts(_ graph: Graph, _ runtime: Runtime) {
     let pipeline = Pipeline(
       path: path, ports: ports, elements: elements, graph: graph, composites: composites, runtime: runtime, hint: nil,
-      warnings: [], surroundings: [], directory: context.ports)
+      warnings: [], secret: context.secret, surroundings: [], directory: context.ports)
     for port in ports {
       if let queues = port.specification.queues, queues > 1, !port.specification.allowsSeveralQueues {
         error(port.range, "port '\(port.name)' cannot have \(queues) queues", "remove 'queues'")

@@ -66,15 +66,16 @@ public struct Scheduler {
   /// Builds the plan that a worker executes.
   /// - Parameters:
   ///   - ports: The open ports, by their place in the pipeline.
+  ///   - seed: What the worker's random numbers begin from.
   ///   - instance: Gives this worker's instance of the element at a place in the pipeline.
   public static func plan(
     _ graph: Graph, _ assignment: Assignment, ports: [any Port], pool: PacketPool, batchSize: Int,
-    instance: (Int) -> ElementInstance
+    seed: UInt64 = 0, instance: (Int) -> ElementInstance
   ) -> Placed {
     let receives = assignment.receiveQueues.values.map(\.count).reduce(0, +)
     let plan = Plan(
       worker: assignment.worker, of: assignment.workers, pool: pool, batchSize: batchSize,
-      nodes: assignment.nodes.count + receives)
+      nodes: assignment.nodes.count + receives, seed: seed)
     var placed: [Int: [PlanNode]] = [:]
     var graphNodes: [Int] = []
     for index in assignment.nodes {

@@ -46,6 +46,10 @@ public struct SettingContext: Sendable {
   /// there is none. Elements that number their outputs as they read begin with these.
   public var runningOutputs: [String] = []
 
+  /// What tables' hashes and cookies are keyed with, so that strangers cannot foresee them. In a replay it is always the
+  /// same, and so are the results.
+  public var secret: UInt64 = 0x9E37_79B9_7F4A_7C15
+
   /// A context for files in `folder`.
   public init(folder: String, references: ReferenceCollector? = nil, ports: PortDirectory = PortDirectory()) {
     self.folder = folder

@@ -33,7 +33,7 @@ final class OpenedPipeline {
         placed.append(
           Scheduler.plan(
             pipeline.graph, assignment, ports: ports, pool: pool, batchSize: batchSize ?? pipeline.runtime.batchSize,
-            instance: { instances[$0]! }))
+            seed: pipeline.isReplay ? 0 : pipeline.secret, instance: { instances[$0]! }))
       }
       workers = placed
     } catch {

@@ -10,7 +10,7 @@ public struct Context: ~Copyable {
   public let worker: Int
   /// How many workers run the graph.
   public let workers: Int
-  /// Pseudo-random numbers, seeded from the worker's number.
+  /// Pseudo-random numbers: others for each worker and, live, for each run; in a replay always the same.
   public var random: RandomNumbers
   /// Packets made here since the start of the run of the element at hand.
   @usableFromInline var created = 0
@@ -19,11 +19,11 @@ public struct Context: ~Copyable {
   @usableFromInline let pool: OpaquePointer
 
   @unsafe
-  init(worker: Int, of workers: Int, pool: OpaquePointer) {
+  init(worker: Int, of workers: Int, seed: UInt64, pool: OpaquePointer) {
     self.worker = worker
     self.workers = workers
     unsafe self.pool = pool
-    random = RandomNumbers(seed: UInt64(worker) + 1)
+    random = RandomNumbers(seed: seed &+ UInt64(worker) &+ 1)
   }
 
   /// Has the element's `wake` called at the first opportunity that is not before `instant`. The earliest request since

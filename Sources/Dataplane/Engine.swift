@@ -60,7 +60,7 @@ struct Engine: ~Copyable {
     unsafe sequences = .allocate(capacity: 256)
     unsafe outgoing = .allocate(capacity: plan.workers)
     for worker in 0..<plan.workers { unsafe (outgoing + worker).initialize(to: PacketVector(capacity: 512)) }
-    unsafe context = Context(worker: plan.worker, of: plan.workers, pool: plan.pool.pool)
+    unsafe context = Context(worker: plan.worker, of: plan.workers, seed: plan.seed, pool: plan.pool.pool)
     unsafe isOrdered = ordered
     unsafe batchSize = ordered && plan.hasCycle ? 1 : plan.batchSize
   }

@@ -119,6 +119,37 @@ extension Packet {
     }
   }
 
+  /// Control information of the outermost VLAN tag if its protocol identifier is `type`; nil without such a tag, or when
+  /// it is cut short. For elements that need not know what is behind it: of frames in one piece nothing else is parsed.
+  @inlinable @inline(__always)
+  public func tagControl(_ type: EtherType) -> UInt16? {
+    let end = EthernetHeader<ReadOnly>.length + VLANTagHeader<ReadOnly>.length
+    guard contiguousLength >= end || segmentCount > 1 && facts != 0 && contiguousLength >= end else { return nil }
+    let header = unsafe VLANTagHeader<ReadOnly>(unchecked: headerBytes(at: 12))
+    return header.protocolIdentifier == type ? header.control : nil
+  }
+
+  /// Puts a VLAN tag in front of any that the frame has. False, with the packet unchanged, when there is no room or the
+  /// frame is too short.
+  public mutating func pushTag(_ type: EtherType, control: UInt16) -> Bool {
+    guard insert(VLANTagHeader<ReadOnly>.length, at: 12) else { return false }
+    let header = unsafe VLANTagHeader<ReadWrite>(unchecked: headerBytes(at: 12))
+    header.set(type, control: control)
+    return true
+  }
+
+  /// Takes the outermost VLAN tag away. False, with the packet unchanged, when that takes a buffer and none is left.
+  public mutating func popTag() -> Bool { remove(VLANTagHeader<ReadOnly>.length, at: 12) }
+
+  /// Sets the control information of the outermost VLAN tag, whose protocol identifier is `type`. False when there is no
+  /// such tag, or writing to it takes a buffer and none is left.
+  public mutating func setTagControl(_ type: EtherType, _ control: UInt16) -> Bool {
+    guard tagControl(type) != nil, makeWritable() else { return false }
+    let header = unsafe VLANTagHeader<ReadWrite>(unchecked: headerBytes(at: 12))
+    header.setControl(control)
+    return true
+  }
+
   /// The outermost VLAN tag, to write.
   @inlinable
   public var mutableVLANTag: VLANTagHeader<ReadWrite>? {

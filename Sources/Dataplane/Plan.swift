@@ -41,6 +41,8 @@ public final class Plan {
   public let worker: Int
   /// How many workers run the graph.
   public let workers: Int
+  /// What random numbers begin from, together with the worker's number.
+  let seed: UInt64
   /// Packets are received and processed in batches of at most this many.
   public let batchSize: Int
   let pool: PacketPool
@@ -67,9 +69,11 @@ public final class Plan {
   /// - Parameters:
   ///   - nodes: How many nodes will be added at most.
   ///   - batchSize: 1 to 256.
-  public init(worker: Int, of workers: Int = 1, pool: PacketPool, batchSize: Int, nodes capacity: Int) {
+  public init(worker: Int, of workers: Int = 1, pool: PacketPool, batchSize: Int, nodes capacity: Int, seed: UInt64 = 0)
+  {
     self.worker = worker
     self.workers = workers
+    self.seed = seed
     self.pool = pool
     self.batchSize = min(max(batchSize, 1), 256)
     self.capacity = capacity

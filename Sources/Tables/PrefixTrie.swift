@@ -73,13 +73,15 @@ struct PrefixTrie: ~Copyable, @unchecked Sendable {
   /// The entries of prefixes of up to `restLength` bits.
   @usableFromInline let rest: UnsafeMutablePointer<UInt32>
 
-  init() {
-    firstMemory = Reservation(byteCount: Self.firstCount * 4 + Reservation.step, usable: true)
-    arenaMemory = Reservation(byteCount: 1 << 32, usable: false)
-    arenaMemory.grow(at: 0)
+  init() throws(TableMemoryError) {
+    let firstMemory = try Reservation(byteCount: Self.firstCount * 4 + Reservation.step, usable: true)
+    let arenaMemory = try Reservation.make(upTo: 1 << 32)
+    try arenaMemory.grow(at: 0)
     unsafe first = firstMemory.base.bindMemory(to: UInt32.self, capacity: Self.firstCount + 256)
     unsafe arena = arenaMemory.base.bindMemory(to: UInt32.self, capacity: 1 << 30)
     unsafe rest = first + Self.firstCount
+    self.firstMemory = firstMemory
+    self.arenaMemory = arenaMemory
   }
 
   // MARK: Reading
@@ -183,6 +185,23 @@ struct PrefixTrie: ~Copyable, @unchecked Sendable {
     let base = unsafe length <= Self.restLength ? rest : first
     return unsafe UnsafeMutableBufferPointer(
       start: base + Int(bits.high >> UInt64(64 - width)), count: 1 << (width - length))
+  }
+
+  /// How many blocks a prefix takes at most: one for each step of an IPv6 address, and one of leaves.
+  private static var blocksPerPrefix: Int { 14 }
+
+  /// Makes sure that a prefix can be added. To be called before each `add`, which could not give up halfway.
+  func makeRoom(_ pools: inout Pools) throws(TableMemoryError) {
+    guard pools.grown - pools.used < Self.blocksPerPrefix * 256 else { return }
+    do throws(TableMemoryError) {
+      try arenaMemory.grow(at: pools.grown * 4)
+    } catch {
+      guard pools.blocks.free.count >= Self.blocksPerPrefix, !pools.leaves.free.isEmpty else { throw error }
+      return
+    }
+    // The first pages come one by one, so that a small table stays small.
+    if pools.grown == Reservation.step / 4 { arenaMemory.preferHugePages() }
+    pools.grown += Reservation.step / 4
   }
 
   /// Puts in a prefix, or gives it another value.
@@ -318,14 +337,8 @@ struct PrefixTrie: ~Copyable, @unchecked Sendable {
     return Self.more | Self.leaf | leaf
   }
 
-  /// The place of a block that was never used.
+  /// The place of a block that was never used; `makeRoom` has seen to it that there is one.
   private func freshBlock(_ pools: inout Pools) -> UInt32 {
-    if pools.used == pools.grown {
-      // The first pages come one by one, so that a small table stays small.
-      if pools.grown == Reservation.step / 4 { arenaMemory.preferHugePages() }
-      arenaMemory.grow(at: pools.grown * 4)
-      pools.grown += Reservation.step / 4
-    }
     pools.used += 256
     return UInt32(pools.used - 256)
   }

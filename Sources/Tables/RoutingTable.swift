@@ -63,15 +63,16 @@ public struct RoutingTable: ~Copyable, Sendable {
   private let writing: Writing
 
   /// Builds a table. Of two routes to the same prefix the later one counts.
-  public init(_ routes: [Route]) {
+  /// - Throws: When there is no memory for it.
+  public init(_ routes: [Route]) throws(TableMemoryError) {
     let v6Count = routes.count { if case .v6 = $0.prefix { true } else { false } }
     var writer = Writer(v4: PrefixMap(capacity: routes.count - v6Count), v6: PrefixMap(capacity: v6Count))
-    let v4 = PrefixTrie()
-    let v6 = PrefixTrie()
+    let v4 = try PrefixTrie()
+    let v6 = try PrefixTrie()
     if routes.count - v6Count >= Self.many { v4.expectMany() }
     if v6Count >= Self.many { v6.expectMany() }
     for route in routes {
-      Self.add(route, v4, v6, &writer)
+      try Self.add(route, v4, v6, &writer)
       // Nobody reads yet.
       if writer.v4Pools.retiredCount + writer.v6Pools.retiredCount > Self.patience {
         writer.v4Pools.recycle()
@@ -237,11 +238,14 @@ public struct RoutingTable: ~Copyable, Sendable {
   /// rewrite what they cover.
   /// - Parameter waitForReaders: Returns when every reader has been outside the table once since the call, as
   ///   `ReaderDomain.synchronize()` does. It is called now and then, before memory that readers may be at is used again.
-  public func apply(_ changes: some Sequence<Change>, waitForReaders: () -> Void) {
-    writing.state.withLock { writer in
+  /// - Throws: When memory is out. The changes before that were made; the one at hand and those behind it were not.
+  public func apply(
+    _ changes: some Sequence<Change>, waitForReaders: () -> Void
+  ) throws(TableMemoryError) {
+    try writing.state.withLock { writer throws(TableMemoryError) in
       for change in changes {
         switch change {
-        case .add(let route): Self.add(route, v4, v6, &writer)
+        case .add(let route): try Self.add(route, v4, v6, &writer)
         case .remove(.v4(let prefix)):
           let length = Int(prefix.length)
           guard writer.v4.remove(prefix.bits, length: length) else { continue }
@@ -263,14 +267,16 @@ public struct RoutingTable: ~Copyable, Sendable {
 
   private static func add(
     _ route: Route, _ v4: borrowing PrefixTrie, _ v6: borrowing PrefixTrie, _ writer: inout Writer
-  ) {
+  ) throws(TableMemoryError) {
     precondition(route.value < valueLimit, "the value of a route is too large")
     switch route.prefix {
     case .v4(let prefix):
+      try v4.makeRoom(&writer.v4Pools)
       writer.v4.insert(prefix.bits, length: Int(prefix.length), value: route.value)
       if writer.v4.count == many { v4.expectMany() }
       v4.add(prefix.bits, length: Int(prefix.length), value: route.value, &writer.v4Pools)
     case .v6(let prefix):
+      try v6.makeRoom(&writer.v6Pools)
       writer.v6.insert(prefix.address, length: Int(prefix.length), value: route.value)
       if writer.v6.count == many { v6.expectMany() }
       v6.add(prefix.address, length: Int(prefix.length), value: route.value, &writer.v6Pools)

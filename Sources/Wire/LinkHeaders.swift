@@ -75,6 +75,12 @@ public struct VLANTagHeader<Access: HeaderAccess>: ~Escapable {
 }
 
 extension VLANTagHeader where Access == ReadWrite {
+  /// Writes the whole tag.
+  @inlinable
+  public func set(_ protocolIdentifier: EtherType, control: UInt16) {
+    bytes.set(0, word32: UInt32(protocolIdentifier.rawValue) << 16 | UInt32(control))
+  }
+
   /// Sets the tag control information: priority, drop eligibility and identifier.
   @inlinable public func setControl(_ control: UInt16) { bytes.set(2, word16: control) }
 

@@ -139,6 +139,34 @@ extension ElementUnderTest {
     #expect(one.receive(arpReply())["frames"].are([sent(to: "10.0.0.11", 4)]))
   }
 
+  /// The packets that are saved are whole: fragments of one datagram are kept, and go, together.
+  @Test func rfc1122_2_3_2_2_fragmentsOfADatagramWaitTogether() throws {
+    let element = try made()
+    func fragments(_ number: UInt16, _ link: (String, String) = (third, third)) -> [Frame] {
+      Frame.ethernet(from: link.0, to: link.1).ipv4(from: "192.0.2.1", to: "10.0.0.11", identification: number).udp()
+        .payload(count: 2000).fragments(of: 400, identification: number)
+    }
+    let kept = element.push((1...3).flatMap { fragments($0) }, input: "ip")
+    #expect(kept.held == 18 && kept.drops.isEmpty, "\(kept)")
+    let fourth = element.push(fragments(4), input: "ip")
+    #expect(fourth.held == 18 && fourth.drops == ["pendingOverflow": 6], "\(fourth)")
+    #expect(element.receive(arpReply())["frames"].are((2...4).flatMap { fragments($0, (own, other)) }))
+    #expect(element.held == 0)
+  }
+
+  /// A datagram in more fragments than any needs does not keep others out.
+  @Test func endlessFragmentsCountAgain() throws {
+    let element = try made("pending: 1")
+    let frames = (0..<200).map { index in
+      Frame.ethernet(from: third, to: third).ipv4(
+        from: "192.0.2.1", to: "10.0.0.11", identification: 7, moreFragments: true,
+        fragmentOffset: index * 8
+      ).payload(count: 8)
+    }
+    let result = element.push(frames, input: "ip")
+    #expect(result.held == 200 - 192 && result.drops == ["pendingOverflow": 192], "\(result)")
+  }
+
   @Test func waitingPacketsOfSeveralNeighboursKeepApart() throws {
     let element = try made()
     _ = element.send(packet(to: "10.0.0.11", 1), packet(to: "10.0.0.12", 2), packet(to: "10.0.0.11", 3))

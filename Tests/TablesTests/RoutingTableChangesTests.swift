@@ -62,9 +62,9 @@ private func randomPrefix(v6: Bool, _ random: inout RepeatableNumbers) -> IPPref
 
 @Suite struct RoutingTableChangesTests {
   /// Routes come, change and go; after every few changes the table says what a linear search and a new table say.
-  @Test(arguments: [false, true], [1, 2, 3] as [UInt64]) func changedTablesEqualNewOnes(v6: Bool, seed: UInt64) {
+  @Test(arguments: [false, true], [1, 2, 3] as [UInt64]) func changedTablesEqualNewOnes(v6: Bool, seed: UInt64) throws {
     var random = RepeatableNumbers(state: seed)
-    let table = RoutingTable([])
+    let table = try RoutingTable([])
     let empty = table.memory
     var routes: [IPPrefix: UInt32] = [:]
     var waits = 0
@@ -84,10 +84,10 @@ private func randomPrefix(v6: Bool, _ random: inout RepeatableNumbers) -> IPPref
           changes.append(.remove(gone))
         }
       }
-      table.apply(changes) { waits += 1 }
+      try table.apply(changes) { waits += 1 }
       let count = table.count
       #expect(count == routes.count)
-      let new = RoutingTable(routes.map { .init($0.key, $0.value) })
+      let new = try RoutingTable(routes.map { .init($0.key, $0.value) })
       let probes = (0..<64).map { _ in (randomPrefix(v6: v6, &random).address, random.next()) }
       if v6 {
         let addresses = probes.map { probe, noise in
@@ -109,20 +109,20 @@ private func randomPrefix(v6: Bool, _ random: inout RepeatableNumbers) -> IPPref
         #expect(rebuilt.single == expected && rebuilt.bulk == expected)
       }
     }
-    table.apply(routes.keys.map { .remove($0) }) { waits += 1 }
+    try table.apply(routes.keys.map { .remove($0) }) { waits += 1 }
     let (memory, count) = (table.memory, table.count)
     #expect(count == 0)
     #expect(memory.linked == empty.linked, "nothing is left of what is gone")
   }
 
-  @Test func removesOnlyWhatIsThere() {
+  @Test func removesOnlyWhatIsThere() throws {
     let prefix = IPv4Prefix(masking: IPv4Address(10, 1, 2, 0), length: 25)
-    let table = RoutingTable([.init(.v4(prefix), 5)])
+    let table = try RoutingTable([.init(.v4(prefix), 5)])
     let others: [IPPrefix] = [
       .v4(IPv4Prefix(masking: prefix.address, length: 24)), .v4(IPv4Prefix(masking: prefix.address, length: 26)),
       .v4(.all), .v6(.all), .v6(IPv6Prefix(masking: .loopback, length: 25)),
     ]
-    table.apply(others.map { .remove($0) }) {}
+    try table.apply(others.map { .remove($0) }) {}
     let (count, value) = (table.count, table.value(of: .v4(prefix)))
     #expect(count == 1 && value == 5)
     let found = findAll([IPv4Address(10, 1, 2, 127), IPv4Address(10, 1, 2, 128)], in: table)
@@ -132,28 +132,28 @@ private func randomPrefix(v6: Bool, _ random: inout RepeatableNumbers) -> IPPref
   }
 
   /// Two equal halves of a block are not one prefix: either may go while the other stays.
-  @Test func equalNeighboursStayApart() {
+  @Test func equalNeighboursStayApart() throws {
     let halves = [
       IPv4Prefix(masking: IPv4Address(10, 0, 0, 0), length: 25),
       IPv4Prefix(masking: IPv4Address(10, 0, 0, 128), length: 25),
     ]
     let inner = IPPrefix.v4(IPv4Prefix(masking: IPv4Address(10, 0, 0, 4), length: 30))
-    let table = RoutingTable(halves.map { .init(.v4($0), 7) } + [.init(inner, 1)])
-    table.apply([.remove(inner)]) {}
+    let table = try RoutingTable(halves.map { .init(.v4($0), 7) } + [.init(inner, 1)])
+    try table.apply([.remove(inner)]) {}
     let addresses = [IPv4Address(10, 0, 0, 5), IPv4Address(10, 0, 0, 200)]
     let both = findAll(addresses, in: table)
     #expect(both.bulk == [7, 7])
-    table.apply([.remove(.v4(halves[0]))]) {}
+    try table.apply([.remove(.v4(halves[0]))]) {}
     let one = findAll(addresses, in: table)
     #expect(one.bulk == [nil, 7])
   }
 
   /// Bursts of every size around the step in which they are worked on, with and without anything to find.
-  @Test(arguments: [0, 1, 2, 63, 64, 255, 256, 257, 700]) func burstsOfAnySizeEqualSingleLookups(count: Int) {
+  @Test(arguments: [0, 1, 2, 63, 64, 255, 256, 257, 700]) func burstsOfAnySizeEqualSingleLookups(count: Int) throws {
     var random = RepeatableNumbers(state: UInt64(count) + 1)
     let routes = (0..<400).map { RoutingTable.Route(randomPrefix(v6: $0 % 2 == 0, &random), UInt32($0)) }
     for routes in [routes, routes.filter { $0.prefix.length > 8 }, []] {
-      let table = RoutingTable(routes)
+      let table = try RoutingTable(routes)
       let v4 = (0..<count).map { _ in
         guard case .v4(let address) = randomPrefix(v6: false, &random).address else { return IPv4Address.unspecified }
         return address
@@ -169,7 +169,7 @@ private func randomPrefix(v6: Bool, _ random: inout RepeatableNumbers) -> IPPref
   }
 
   /// What a million routes cost, and that they are found: every length at the frequency that the Internet has it.
-  @Test func aMillionRoutesAreFound() {
+  @Test func aMillionRoutesAreFound() throws {
     var random = RepeatableNumbers(state: 6)
     var longest: [UInt64: UInt32] = [:]
     longest.reserveCapacity(1_000_000)
@@ -184,7 +184,7 @@ private func randomPrefix(v6: Bool, _ random: inout RepeatableNumbers) -> IPPref
       longest[UInt64(prefix.address.rawValue) << 8 | UInt64(length)] = value
       routes.append(.init(.v4(prefix), value))
     }
-    let table = RoutingTable(routes)
+    let table = try RoutingTable(routes)
     let count = table.count
     #expect(count == longest.count)
     let addresses = (0..<2000).map { index in
@@ -211,7 +211,7 @@ private func randomPrefix(v6: Bool, _ random: inout RepeatableNumbers) -> IPPref
     let host4 = IPv4Address(10, 1, 2, 3)
     let host6 = try #require(IPv6Address("2001:db8:1:2::3"))
     // What always holds, and longer prefixes that come and go: their values tell which they are.
-    let shared = SharedTable([.init(.v4(IPv4Prefix(masking: host4, length: 9)), 9), .init(.v6(.all), 0)])
+    let shared = try SharedTable([.init(.v4(IPv4Prefix(masking: host4, length: 9)), 9), .init(.v6(.all), 0)])
     let counters = [Counter(), Counter()]
     let running = DispatchGroup()
     for counter in counters {
@@ -255,7 +255,7 @@ private func randomPrefix(v6: Bool, _ random: inout RepeatableNumbers) -> IPPref
             Bool.random(using: &random) ? .add(.init(prefix, UInt32(value))) : .remove(prefix))
         }
       }
-      shared.table.apply(changes, waitForReaders: waitForReaders)
+      try shared.table.apply(changes, waitForReaders: waitForReaders)
     }
     shared.isStopped.store(true, ordering: .relaxed)
     running.wait()
@@ -268,7 +268,7 @@ private func randomPrefix(v6: Bool, _ random: inout RepeatableNumbers) -> IPPref
 private final class SharedTable: Sendable {
   let table: RoutingTable
   let isStopped = Atomic(false)
-  init(_ routes: [RoutingTable.Route]) { table = RoutingTable(routes) }
+  init(_ routes: [RoutingTable.Route]) throws { table = try RoutingTable(routes) }
 }
 
 /// What one reader has done.

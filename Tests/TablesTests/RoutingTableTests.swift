@@ -36,14 +36,14 @@ private func find(_ address: IPv6Address, in table: borrowing RoutingTable) -> U
     }
   }
 
-  @Test(arguments: [false, true]) func agreesWithALinearSearch(v6: Bool) {
+  @Test(arguments: [false, true]) func agreesWithALinearSearch(v6: Bool) throws {
     var random = SystemRandomNumberGenerator()
     for _ in 0..<30 {
       let routes = (0..<60).map { index in
         RoutingTable.Route(
           prefix(randomAddress(&random, v6: v6), Int.random(in: 0...(v6 ? 128 : 32), using: &random)), UInt32(index))
       }
-      let table = RoutingTable(routes)
+      let table = try RoutingTable(routes)
       for _ in 0..<500 {
         let address = randomAddress(&random, v6: v6)
         let found: UInt32? =
@@ -56,14 +56,14 @@ private func find(_ address: IPv6Address, in table: borrowing RoutingTable) -> U
     }
   }
 
-  @Test func anEmptyTableFindsNothing() {
-    let table = RoutingTable([])
+  @Test func anEmptyTableFindsNothing() throws {
+    let table = try RoutingTable([])
     #expect(find(IPv4Address(0, 0, 0, 0), in: table) == nil)
     #expect(find(IPv6Address(high: .max, low: .max), in: table) == nil)
   }
 
-  @Test func hostRoutesAndDefaultRoutes() {
-    let table = RoutingTable([
+  @Test func hostRoutesAndDefaultRoutes() throws {
+    let table = try RoutingTable([
       .init(.v4(.all), 1), .init(.v4(IPv4Prefix(host: IPv4Address(255, 255, 255, 255))), 2),
       .init(.v6(.all), 3), .init(.v6(IPv6Prefix(host: IPv6Address(high: .max, low: .max))), 4),
     ])
@@ -73,15 +73,15 @@ private func find(_ address: IPv6Address, in table: borrowing RoutingTable) -> U
     #expect(find(IPv6Address(high: .max, low: .max - 1), in: table) == 3)
   }
 
-  @Test func theLaterOfTwoEqualPrefixesCounts() {
+  @Test func theLaterOfTwoEqualPrefixesCounts() throws {
     let prefix = IPPrefix.v4(IPv4Prefix(masking: IPv4Address(10, 0, 0, 0), length: 8))
-    let table = RoutingTable([.init(prefix, 1), .init(.v4(.all), 3), .init(prefix, 2)])
+    let table = try RoutingTable([.init(prefix, 1), .init(.v4(.all), 3), .init(prefix, 2)])
     let found = table.lookup(IPv4Address(10, 1, 2, 3))
     #expect(found == 2)
   }
 
   /// Prefixes of each length, nested into each other, and the addresses just inside and outside.
-  @Test func everyLengthEndsWhereItShould() {
+  @Test func everyLengthEndsWhereItShould() throws {
     let v4 = (0...32).map { length in
       RoutingTable.Route(.v4(IPv4Prefix(masking: IPv4Address(192, 168, 85, 170), length: length)), UInt32(length))
     }
@@ -89,7 +89,7 @@ private func find(_ address: IPv6Address, in table: borrowing RoutingTable) -> U
       let address = IPv6Address(high: 0xAAAA_5555_AAAA_5555, low: 0x5555_AAAA_5555_AAAA)
       return RoutingTable.Route(.v6(IPv6Prefix(masking: address, length: length)), UInt32(length))
     }
-    let table = RoutingTable(v4 + v6)
+    let table = try RoutingTable(v4 + v6)
     for length in 0..<32 {
       // The first bit that differs stands behind the prefix.
       let address = IPv4Address(rawValue: IPv4Address(192, 168, 85, 170).rawValue ^ 1 << UInt32(31 - length))

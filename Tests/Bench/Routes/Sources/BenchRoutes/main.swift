@@ -83,8 +83,8 @@ func compareV4(_ routeCount: Int, _ flowCount: Int) {
   let before = residentMegabytes()
   var cycles = 0.0
   var memory = 0
-  let build = seconds { _ = RoutingTable(routes).count }
-  let table = RoutingTable(routes)
+  let build = seconds { _ = try! RoutingTable(routes).count }
+  let table = try! RoutingTable(routes)
   memory = residentMegabytes() - before
   flows.withUnsafeBufferPointer { flows in
     mine.withUnsafeMutableBufferPointer { values in
@@ -150,8 +150,8 @@ func compareV6(_ routeCount: Int, _ flowCount: Int) {
   }
   var mine = [UInt32](repeating: 0, count: flowCount)
   let before = residentMegabytes()
-  let build = seconds { _ = RoutingTable(routes).count }
-  let table = RoutingTable(routes)
+  let build = seconds { _ = try! RoutingTable(routes).count }
+  let table = try! RoutingTable(routes)
   let memory = residentMegabytes() - before
   var cycles = 0.0
   flows.withUnsafeBufferPointer { flows in
