@@ -27,6 +27,7 @@ public let catalogue: [ElementKind] = [
   ElementKind(RoundRobin.self),
   ElementKind(Tee.self),
 
+  ElementKind(NAT64.self),
   ElementKind(NPTv6.self),
   ElementKind(SIIT.self),
 

@@ -9,10 +9,11 @@ struct LazyArray<Element: BitwiseCopyable & Sendable>: ~Copyable, @unchecked Sen
   let count: Int
 
   /// - Parameter count: How many elements; all bits of each are 0, which must be a valid value.
-  init(zeros count: Int) {
+  init(zeros count: Int) throws(TableMemoryError) {
     self.count = count
     let bytes = max(count, 1) * MemoryLayout<Element>.stride
-    memory = Reservation(byteCount: (bytes + Reservation.step - 1) / Reservation.step * Reservation.step, usable: true)
+    memory = try Reservation(
+      byteCount: (bytes + Reservation.step - 1) / Reservation.step * Reservation.step, usable: true)
     unsafe base = memory.base.bindMemory(to: Element.self, capacity: count)
   }
 

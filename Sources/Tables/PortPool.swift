@@ -85,6 +85,13 @@ public struct PortPool: ~Copyable, Sendable {
     /// Which slice a port belongs to: its 64 ports, or its block, belong to the slices in turn.
     public func slice(of port: UInt16) -> Int { Int(port) / (blockSize ?? 64) % slices }
 
+    /// The block that a slot is in; nil without blocks, and for ports before the first and behind the last.
+    public func block(of slot: PortSlot) -> Int? {
+      guard let blockSize, Int(slot.port) >= firstBlockPort else { return nil }
+      let within = (Int(slot.port) - firstBlockPort) / blockSize
+      return within < blocksPerAddress ? slot.address * blocksPerAddress + within : nil
+    }
+
     /// The ports of a block.
     /// - Parameter block: Counted over all addresses: 0 to `addresses * blocksPerAddress - 1`.
     public func ports(of block: Int) -> (address: Int, ports: ClosedRange<UInt16>) {
@@ -125,23 +132,27 @@ public struct PortPool: ~Copyable, Sendable {
   private let words: LazyArray<UInt64>
   private let resting: LazyArray<Rest>
   /// The longest resting slot's number plus 1, and the shortest's; 0: none rests.
-  private var firstResting: UInt32 = 0
-  private var lastResting: UInt32 = 0
+  private var firstResting: UInt32
+  private var lastResting: UInt32
   /// By address and space: how many ports are free.
   private var freeCounts: [UInt32]
   private var blocks: Blocks?
 
   /// A pool all of whose ports are free.
-  public init(_ layout: Layout) {
+  /// - Throws: When there is no address space for its tables.
+  public init(_ layout: Layout) throws(TableMemoryError) {
     precondition((1...Self.addressLimit).contains(layout.addresses), "a pool has 1 to 1,024 addresses")
     precondition((1...4).contains(layout.spaces), "a pool has 1 to 4 spaces")
     precondition(layout.slices > 0 && (0..<layout.slices).contains(layout.slice), "there is no such slice")
     if let size = layout.blockSize {
       precondition((64...16_384).contains(size) && size & (size - 1) == 0, "a block has 64 to 16,384 ports")
     }
+    let words = try LazyArray<UInt64>(zeros: layout.addresses * 4 * PortBitmap.wordCount)
+    let resting = try LazyArray<Rest>(zeros: layout.addresses << 18)
     self.layout = layout
-    words = LazyArray(zeros: layout.addresses * 4 * PortBitmap.wordCount)
-    resting = LazyArray(zeros: layout.addresses << 18)
+    self.words = words
+    self.resting = resting
+    (firstResting, lastResting) = (0, 0)
     freeCounts = Array(repeating: 0, count: layout.addresses * 4)
     blocks = layout.blockSize == nil ? nil : Blocks(layout)
     for address in 0..<layout.addresses {
@@ -153,7 +164,7 @@ public struct PortPool: ~Copyable, Sendable {
           var free = UInt64.max
           if first < layout.ports.lowerBound { free &= .max << UInt64(layout.ports.lowerBound & 63) }
           if first + 63 > layout.ports.upperBound { free &= .max >> UInt64(63 - layout.ports.upperBound & 63) }
-          bitmap(address, space).setFree(from: UInt16(first), free, words)
+          bitmap(address, space).setFree(from: UInt16(first), free, self.words)
           count += UInt32(free.nonzeroBitCount)
         }
         freeCounts[address << 2 | space] = count
@@ -207,7 +218,7 @@ public struct PortPool: ~Copyable, Sendable {
   public mutating func take(_ slot: PortSlot) -> Bool {
     guard isFree(slot) else { return false }
     setFree(slot, false)
-    blocks?.countBusy(slot.port, slot.address, 1)
+    blocks?.countBusy(slot, 1)
     return true
   }
 
@@ -311,7 +322,7 @@ public struct PortPool: ~Copyable, Sendable {
     guard owns(slot), !bitmap(slot.address, slot.space).isFree(slot.port, words) else { return }
     guard layout.quarantine > 0 else {
       setFree(slot, true)
-      blocks?.countBusy(slot.port, slot.address, -1)
+      blocks?.countBusy(slot, -1)
       return
     }
     resting[Int(slot.rawValue)] = Rest(next: 0, end: Self.ticks(now &+ layout.quarantine) &+ 1)
@@ -344,7 +355,7 @@ public struct PortPool: ~Copyable, Sendable {
       firstResting = rest.next
       if firstResting == 0 { lastResting = 0 }
       setFree(slot, true)
-      blocks?.countBusy(slot.port, slot.address, -1)
+      blocks?.countBusy(slot, -1)
     }
     return nil
   }
@@ -387,12 +398,6 @@ private struct Blocks {
     }
   }
 
-  func block(of port: UInt16, _ address: Int) -> Int? {
-    guard let size = layout.blockSize, Int(port) >= layout.firstBlockPort else { return nil }
-    let within = (Int(port) - layout.firstBlockPort) / size
-    return within < layout.blocksPerAddress ? address * layout.blocksPerAddress + within : nil
-  }
-
   mutating func assign(_ block: Int, _ subscriber: Int) -> Bool {
     guard owners.indices.contains(block), subscriber >= 0, subscriber < layout.subscribers else { return false }
     let (address, ports) = layout.ports(of: block)
@@ -404,8 +409,8 @@ private struct Blocks {
     return true
   }
 
-  mutating func countBusy(_ port: UInt16, _ address: Int, _ change: Int) {
-    guard let block = block(of: port, address) else { return }
+  mutating func countBusy(_ slot: PortSlot, _ change: Int) {
+    guard let block = layout.block(of: slot) else { return }
     busy[block] = UInt32(Int(busy[block]) + change)
     if busy[block] == 0, owners[block] != .max { idle.append(block) }
   }
