@@ -31,7 +31,10 @@ public let catalogue: [ElementKind] = [
   ElementKind(NPTv6.self),
   ElementKind(SIIT.self),
 
+  ElementKind(CoDel.self),
+  ElementKind(FQCoDel.self),
   ElementKind(Meter.self),
+  ElementKind(Police.self),
   ElementKind(Queue.self),
   ElementKind(RateLimit.self),
   ElementKind(Sample.self),

@@ -44,6 +44,9 @@ public struct PortPool: ~Copyable, Sendable {
     public var ports: ClosedRange<UInt16>
     /// Spaces that each have all ports, 1 to 4.
     public var spaces: Int
+    /// A space of which all ports are handed out, whatever `ports` says, unless there are blocks: identifiers of ICMP
+    /// queries have no well-known ones.
+    public var wholeSpace: Int?
     /// Ports of a block, a power of two from 64 to 16,384; nil: ports are handed out one by one.
     public var blockSize: Int?
     /// Numbers of subscribers are below this; counts with blocks only.
@@ -57,12 +60,13 @@ public struct PortPool: ~Copyable, Sendable {
 
     /// A layout; the defaults are for a pool by itself, without blocks.
     public init(
-      addresses: Int, ports: ClosedRange<UInt16> = 1024...65535, spaces: Int = 3, blockSize: Int? = nil,
-      subscribers: Int = 0, quarantine: UInt64 = 120_000_000_000, slice: Int = 0, slices: Int = 1
+      addresses: Int, ports: ClosedRange<UInt16> = 1024...65535, spaces: Int = 3, wholeSpace: Int? = nil,
+      blockSize: Int? = nil, subscribers: Int = 0, quarantine: UInt64 = 120_000_000_000, slice: Int = 0, slices: Int = 1
     ) {
       self.addresses = addresses
       self.ports = ports
       self.spaces = spaces
+      self.wholeSpace = wholeSpace
       self.blockSize = blockSize
       self.subscribers = subscribers
       self.quarantine = quarantine
@@ -80,6 +84,11 @@ public struct PortPool: ~Copyable, Sendable {
     public var blocksPerAddress: Int {
       guard let blockSize else { return 0 }
       return max(0, (Int(ports.upperBound) + 1 - firstBlockPort) / blockSize)
+    }
+
+    /// The ports that are handed out in a space.
+    func ports(inSpace space: Int) -> ClosedRange<UInt16> {
+      space == wholeSpace && blockSize == nil ? 0...UInt16.max : ports
     }
 
     /// Which slice a port belongs to: its 64 ports, or its block, belong to the slices in turn.
@@ -132,8 +141,8 @@ public struct PortPool: ~Copyable, Sendable {
   private let words: LazyArray<UInt64>
   private let resting: LazyArray<Rest>
   /// The longest resting slot's number plus 1, and the shortest's; 0: none rests.
-  private var firstResting: UInt32
-  private var lastResting: UInt32
+  private var firstResting: UInt32 = 0
+  private var lastResting: UInt32 = 0
   /// By address and space: how many ports are free.
   private var freeCounts: [UInt32]
   private var blocks: Blocks?
@@ -152,18 +161,17 @@ public struct PortPool: ~Copyable, Sendable {
     self.layout = layout
     self.words = words
     self.resting = resting
-    (firstResting, lastResting) = (0, 0)
     freeCounts = Array(repeating: 0, count: layout.addresses * 4)
     blocks = layout.blockSize == nil ? nil : Blocks(layout)
     for address in 0..<layout.addresses {
       for space in 0..<layout.spaces {
+        let ports = layout.ports(inSpace: space)
         var count: UInt32 = 0
-        for first in stride(
-          from: UInt32(layout.ports.lowerBound) & ~63, through: UInt32(layout.ports.upperBound), by: 64)
+        for first in stride(from: UInt32(ports.lowerBound) & ~63, through: UInt32(ports.upperBound), by: 64)
         where layout.slice(of: UInt16(first)) == layout.slice {
           var free = UInt64.max
-          if first < layout.ports.lowerBound { free &= .max << UInt64(layout.ports.lowerBound & 63) }
-          if first + 63 > layout.ports.upperBound { free &= .max >> UInt64(63 - layout.ports.upperBound & 63) }
+          if first < ports.lowerBound { free &= .max << UInt64(ports.lowerBound & 63) }
+          if first + 63 > ports.upperBound { free &= .max >> UInt64(63 - ports.upperBound & 63) }
           bitmap(address, space).setFree(from: UInt16(first), free, self.words)
           count += UInt32(free.nonzeroBitCount)
         }
@@ -184,7 +192,8 @@ public struct PortPool: ~Copyable, Sendable {
 
   /// Whether a slot's port is one that this pool hands out, free or not.
   public func owns(_ slot: PortSlot) -> Bool {
-    slot.address < layout.addresses && slot.space < layout.spaces && layout.ports.contains(slot.port)
+    slot.address < layout.addresses && slot.space < layout.spaces
+      && layout.ports(inSpace: slot.space).contains(slot.port)
       && layout.slice(of: slot.port) == layout.slice
   }
 
@@ -241,7 +250,7 @@ public struct PortPool: ~Copyable, Sendable {
     let map = bitmap(address, space)
     let drawn = UInt16(truncatingIfNeeded: random >> 16)
     // Begun within the range that ports are handed out of, so that each is drawn as often as another.
-    let start = Self.fold(drawn, into: Self.common(own, layout.ports) ?? own)
+    let start = Self.fold(drawn, into: Self.common(own, layout.ports(inSpace: space)) ?? own)
     let found =
       map.find(from: start, in: own, PortBitmap.Parity(of: port), words) ?? map.find(from: start, in: own, .any, words)
       ?? map.find(from: drawn, in: 0...65_535, .any, words)
