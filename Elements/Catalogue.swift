@@ -28,6 +28,10 @@ public let catalogue: [ElementKind] = [
   ElementKind(RoundRobin.self),
   ElementKind(Tee.self),
 
+  ElementKind(NAT64.self),
+  ElementKind(NPTv6.self),
+  ElementKind(SIIT.self),
+
   ElementKind(CoDel.self),
   ElementKind(FQCoDel.self),
   ElementKind(Meter.self),
