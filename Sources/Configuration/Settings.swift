@@ -158,15 +158,18 @@ public struct Settings {
   }
 
   /// Takes a mapping whose keys the user chooses and whose values are mappings of settings, in the order of the file.
-  /// - Parameter body: Reads one of them; called with its key.
+  /// - Parameters:
+  ///   - required: Whether it must be given; otherwise none are taken when it is left out.
+  ///   - body: Reads one of them; called with its key.
   public mutating func takeNamed<T>(
-    _ key: String, _ help: String = "", _ body: (String, inout Settings) throws(ConfigurationError) -> T
+    _ key: String, _ help: String = "", required: Bool = true,
+    _ body: (String, inout Settings) throws(ConfigurationError) -> T
   ) throws(ConfigurationError) -> [T] {
-    recordNested(key, help, .named, required: true) { (nested: inout Settings) throws(ConfigurationError) in
+    recordNested(key, help, .named, required: required) { (nested: inout Settings) throws(ConfigurationError) in
       try body("name", &nested)
     }
     guard let node = node(key, shorthand: false) else {
-      noteMissing(key, "add '\(key):' and under it 'name: { ... }'")
+      if required { noteMissing(key, "add '\(key):' and under it 'name: { ... }'") }
       return []
     }
     guard let entries = node.mapping else {
