@@ -35,7 +35,7 @@ extension Packet {
       segment.windowScale = synOptions.windowScale ?? TCPSegment.noScale
     } else if isFragment {
       // How much is in the other fragments is not known: as much as the receiver has room for, perhaps.
-      segment.length = UInt32(UInt16.max)
+      segment.length = TCPSegment.unknownLength
     }
     return segment
   }

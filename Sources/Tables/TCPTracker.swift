@@ -16,6 +16,8 @@ public struct TCPSegment: Sendable, BitwiseCopyable {
   /// The window scale option (RFC 7323, 2.2), of segments with SYN; `noScale` without one.
   public var windowScale: UInt8
 
+  /// The length of a segment of which only the first fragment is at hand; none is that long.
+  @inlinable public static var unknownLength: UInt32 { 65_535 }
   /// There is no window scale option.
   @inlinable public static var noScale: UInt8 { .max }
 
@@ -246,7 +248,7 @@ public struct TCPTracker: Sendable, BitwiseCopyable {
     switch state {
     case .synSent:
       // An end that believes in an old connection acknowledges that; the initiator resets it (RFC 9293, 3.5.1).
-      return reply ? .unbelieved : .badHandshake
+      return reply && !segment.flags.contains(.fin) ? .unbelieved : .badHandshake
     case .simultaneousOpen: return judgeAgreement(segment, reply: reply)
     case .synReceived: return judgeCompletion(segment, reply: reply)
     case .closed: return .outOfWindow
@@ -278,8 +280,8 @@ public struct TCPTracker: Sendable, BitwiseCopyable {
   @inlinable
   mutating func take(_ segment: TCPSegment, limit: UInt32, reply: Bool) {
     var sender = reply ? responder : initiator
-    // What is beyond the window the receiver cuts off.
-    let isWhole = !Self.isAfter(segment.end, limit)
+    // Of a segment whose length is not known nothing is believed beyond the window.
+    let isWhole = segment.length < TCPSegment.unknownLength || !Self.isAfter(segment.end, limit)
     let end = isWhole ? segment.end : limit
     if Self.isAfter(end, sender.end) { sender.end = end }
     let own = Self.bit(Self.acknowledging, reply: reply)

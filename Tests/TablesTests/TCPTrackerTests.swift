@@ -205,6 +205,16 @@ private final class Play {
     #expect(play.say(.ack, data: 100, offset: UInt32(bitPattern: -10_200)) == .outOfWindow)
   }
 
+  /// FIN takes no room in the window that data would.
+  @Test func rfc9293_3_4_finAtTheEndOfTheWindow() {
+    let play = Play.established()
+    #expect(play.say(.ack, data: 10_000) == .accepted)
+    #expect(play.say([.fin, .ack]) == .accepted)
+    #expect(play.tracker.state == .finWait)
+    #expect(play.say([.fin, .ack], reply: true) == .accepted)
+    #expect(play.tracker.state == .lastAck)
+  }
+
   /// A closed window may be probed by one octet.
   @Test func rfc9293_3_8_6_1_zeroWindowProbe() {
     let play = Play.established(windows: (10_000, 0))
