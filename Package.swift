@@ -52,7 +52,7 @@ let package = Package(
     .systemLibrary(name: "CNetlink", providers: [.apt(["linux-libc-dev"])]),
     .target(name: "Netlink", dependencies: ["CNetlink", "Wire"], swiftSettings: safe),
     .target(
-      name: "Elements", dependencies: ["Dataplane", "Tables", "Wire", "Configuration"], path: "Elements",
+      name: "Elements", dependencies: ["Dataplane", "Netlink", "Tables", "Wire", "Configuration"], path: "Elements",
       swiftSettings: safe),
     .target(
       name: "Dataplane", dependencies: ["CDPDK", "CPacketSocket", "CPcap", "Wire", "Configuration"], swiftSettings: safe

@@ -28,7 +28,10 @@ public let catalogue: [ElementKind] = [
   ElementKind(RoundRobin.self),
   ElementKind(Tee.self),
 
+  ElementKind(CoDel.self),
+  ElementKind(FQCoDel.self),
   ElementKind(Meter.self),
+  ElementKind(Police.self),
   ElementKind(Queue.self),
   ElementKind(RateLimit.self),
   ElementKind(Sample.self),

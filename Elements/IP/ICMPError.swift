@@ -82,6 +82,8 @@ public struct ICMPError: Element, ~Copyable {
   public static let boundsLoops = true
 
   private let sources: ErrorSources
+  /// By which interface errors leave; nil: by the one that the packet came in by.
+  private let ways: ErrorWays?
   private let mtu: UInt32?
   /// Whether errors come from where the packet was to go, as if from there.
   private let isHidden: Bool
@@ -126,9 +128,14 @@ public struct ICMPError: Element, ~Copyable {
   }
 
   /// Makes an instance that is given its addresses; for elements made of others.
-  /// - Parameter isHidden: Whether errors come from the packets' destinations, as if from there.
-  init(_ sources: ErrorSources, _ limits: Limits, mtu: Int? = nil, isHidden: Bool = false) {
+  /// - Parameters:
+  ///   - ways: Says by which interface errors leave, of whose addresses they then come.
+  ///   - isHidden: Whether errors come from the packets' destinations, as if from there.
+  init(
+    _ sources: ErrorSources, _ limits: Limits, mtu: Int? = nil, ways: ErrorWays? = nil, isHidden: Bool = false
+  ) {
     self.sources = sources
+    self.ways = ways
     self.isHidden = isHidden
     self.mtu = mtu.map(UInt32.init)
     precedence = UInt8(limits.precedence) << 5
@@ -178,7 +185,8 @@ public struct ICMPError: Element, ~Copyable {
     if !sources.isOneHost(original.source) { return .drop(Drop.neverToThatSource) }
     guard let message = Self.message4(reason) else { return .drop(.unsupported) }
     let isDelivered = isHidden || reason == .portUnreachable || reason == .protocolUnreachable
-    guard let source = sources.v4(about: original.destination, isOwn: isDelivered, port: packet.ingressPort) else {
+    let port = ways?.interface(to: original.source) ?? packet.ingressPort
+    guard let source = sources.v4(about: original.destination, isOwn: isDelivered, port: port) else {
       return .drop(Drop.noSource)
     }
     guard isWithinLimits(UInt64(original.source.rawValue >> 8), reason, now) else { return .drop(Drop.rateLimited) }
@@ -238,9 +246,9 @@ public struct ICMPError: Element, ~Copyable {
     if packet.ethernet?.source.isMulticast != false { return .drop(Drop.neverForLinkMulticast) }
     if !sources.isOneHost(original.source) { return .drop(Drop.neverToThatSource) }
     let isDelivered = isHidden || reason == .portUnreachable || reason == .protocolUnreachable
+    let port = ways?.interface(to: original.source) ?? packet.ingressPort
     guard
-      let source = sources.v6(
-        about: original.destination, to: original.source, isOwn: isDelivered, port: packet.ingressPort)
+      let source = sources.v6(about: original.destination, to: original.source, isOwn: isDelivered, port: port)
     else { return .drop(Drop.noSource) }
     guard isWithinLimits(original.source.high, reason, now) else { return .drop(Drop.rateLimited) }
     let rest: UInt32 =

@@ -21,16 +21,16 @@ public struct Switch: CompositeElement {
           Switch:
             vlans: 802.1Q
             ports:
-              desk: { pvid: 10, limit: 5, storm: { broadcast: 100pps } }
-              server: { untagged: 20, pvid: 20 }
+              lan: { pvid: 10, limit: 5, storm: { broadcast: 100pps } }
+              wan: { pvid: 20 }
               trunk: { tagged: [10, 20-29], accept: tagged }
       graph:
-        - eth1 -> sw.desk
-        - eth2 -> sw.server
-        - eth3 -> sw.trunk
-        - sw.desk -> eth1
-        - sw.server -> eth2
-        - sw.trunk -> eth3
+        - lan -> sw.lan
+        - wan -> sw.wan
+        - trunk -> sw.trunk
+        - sw.lan -> lan
+        - sw.wan -> wan
+        - sw.trunk -> trunk
       """)
 
   private let state: SwitchState
@@ -71,7 +71,7 @@ public struct Switch: CompositeElement {
     guard
       let table = MACTable(
         capacity: capacity, limits: ports.map(\.limit), ageing: ageing.wholeNanoseconds, moves: moveSettings.limit,
-        seed: 0x5EED_0F57_A710_4500)
+        seed: settings.context.secret)
     else {
       throw settings.fail("addresses", "there is no memory for \(capacity) addresses", remedy: "give fewer")
     }

@@ -159,7 +159,7 @@ public struct Settings {
 
   /// Takes a mapping whose keys the user chooses and whose values are mappings of settings, in the order of the file.
   /// - Parameters:
-  ///   - required: Whether it must be given; otherwise none are taken when it is left out.
+  ///   - required: Whether it must be given; empty when it is left out.
   ///   - body: Reads one of them; called with its key.
   public mutating func takeNamed<T>(
     _ key: String, _ help: String = "", required: Bool = true,
@@ -188,10 +188,17 @@ public struct Settings {
   }
 
   /// Takes a mapping whose keys the user chooses, in the order of the file; empty when it is left out.
+  /// - Parameter word: What may stand in its place, for which `has(_:saying:)` tells; it is empty then.
   public mutating func takeMap<T: SettingValue>(
-    _ key: String, of type: T.Type = T.self, _ help: String = "", required: Bool = false, shorthand: Bool = false
+    _ key: String, of type: T.Type = T.self, _ help: String = "", required: Bool = false, shorthand: Bool = false,
+    orWord word: String? = nil
   ) throws(ConfigurationError) -> [MapEntry<T>] {
     record(key, T.schema, help, required: required, shape: .map, shorthand: shorthand)
+    if isProbe, !records.isEmpty { records[records.count - 1].word = word }
+    if let word, has(key, saying: word) {
+      taken.append(key)
+      return []
+    }
     guard let node = node(key, shorthand: shorthand) else {
       if required { noteMissing(key, "add '\(key):' and under it 'name: \(T.schema.example)'") }
       return []
@@ -227,6 +234,11 @@ public struct Settings {
 
   /// Whether a key is given; does not take it.
   public func has(_ key: String) -> Bool { members.contains { $0.key.scalar == key } }
+
+  /// Whether a key is given with this word alone as its value; does not take it.
+  public func has(_ key: String, saying word: String) -> Bool {
+    members.contains { $0.key.scalar == key && $0.value.scalar == word }
+  }
 
   // MARK: Mistakes
 

@@ -49,4 +49,13 @@ public struct PacketStore: ~Copyable {
     unsafe unused[count] = place
     return unsafe Packet(owning: mbuf)
   }
+
+  /// Lends the packet at a place; nil when none is there.
+  public mutating func update<Result>(at place: UInt32, _ change: (inout Packet) -> Result) -> Result? {
+    guard Int(place) < capacity, let mbuf = unsafe slots[Int(place)] else { return nil }
+    var packet = unsafe Packet(owning: mbuf)
+    let result = change(&packet)
+    unsafe slots[Int(place)] = packet.release()
+    return result
+  }
 }

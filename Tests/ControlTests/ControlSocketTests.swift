@@ -240,6 +240,60 @@ extension Runs {
       #expect(outcome.report.isBalanced && outcome.report.balance.dropped == 0)
     }
 
+    @Test(arguments: [1, 2]) func aRouterLosesNothingWhileItsRoutesAreReplaced(workers: Int) throws {
+      func write(_ inline: String, _ lines: [String], more: String = "") throws {
+        try lines.joined(separator: "\n").write(toFile: folder + "/routes.txt", atomically: true, encoding: .utf8)
+        try """
+        nfv: 1
+        runtime: { packets: 4096, memory: 64, workers: \(workers) }
+        ports:
+          lan:
+            traffic: { flows: 256, rate: 40kpps, destination: 10.0.0.0/16, destination_mac: 02:00:00:00:00:01 }
+          wan: null
+        elements:
+          rt:
+            Router:
+              interfaces:
+                lan: { mac: 02:00:00:00:00:01, addresses: 192.0.2.1/24, dad: 0 }
+                wan:
+                  mac: 02:00:00:00:00:02
+                  addresses: 203.0.113.1/24
+                  dad: 0
+                  static: { 203.0.113.8: 02:00:00:00:00:08, 203.0.113.9: 02:00:00:00:00:09 }\(more)
+              routes: { \(inline) }
+              table: routes.txt
+        graph: [lan -> rt.lan, rt.lan -> lan, wan -> rt.wan, rt.wan -> wan]
+        """.write(toFile: file, atomically: true, encoding: .utf8)
+      }
+      func lines(_ count: Int, by hop: String) -> [String] { (0..<count).map { "10.0.\($0).0/24 \(hop)" } }
+      func way(_ address: String) throws -> [String: String] {
+        try #require(ask("routes", of: "rt", ["for": address]).first)
+      }
+      try write("10.0.0.0/8: 203.0.113.9", lines(100, by: "203.0.113.8"))
+      let outcome = try whileRunning {
+        for round in 1...10 {
+          let hop = round % 2 == 0 ? "203.0.113.8" : "203.0.113.9"
+          try write("10.0.0.0/8: \(hop)", lines(round * 20, by: hop))
+          let replaced = try ask("reload")
+          #expect(replaced.map { $0["element"] } == ["rt"])
+          let found = try way("10.0.5.1")
+          #expect(found == ["prefix": "10.0.5.0/24", "to": "\(hop)@wan"])
+        }
+        // What is wrong is said with its place, and changes nothing.
+        try write("10.0.0.0/8: 203.0.113.8", ["10.0.5.0/24 blackhole", "10.0.6.0/24 198.51.100.7"])
+        #expect(refusal { try ask("reload") }.contains("routes.txt:2:13"))
+        try write("10.0.0.0/8: blackhole", [], more: "\n          mtu: 1400")
+        #expect(refusal { try ask("reload") }.contains("'interfaces' differs from what runs"))
+        let kept = try way("10.0.5.1")
+        #expect(kept == ["prefix": "10.0.5.0/24", "to": "203.0.113.8@wan"])
+        try write("10.0.0.0/8: 203.0.113.9", [])
+        try ask("reload", ["element": "rt"])
+        let last = try way("10.0.5.1")
+        #expect(last == ["prefix": "10.0.0.0/8", "to": "203.0.113.9@wan"])
+      }
+      #expect(outcome.report.isBalanced && outcome.report.balance.dropped == 0)
+    }
+
     @Test func rubbishIsRefusedAndForgotten() throws {
       try write("  keep: Keeper", graph: "lan -> keep -> wan")
       _ = try whileRunning {

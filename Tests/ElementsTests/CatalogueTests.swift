@@ -77,7 +77,17 @@ import Testing
     "Mark": ["7"],
     "RoundRobin": ["3"],
     "Tee": ["3"],
+    "CoDel": ["10Mbps", "{ rate: 1kpps, ecn: yes, target: 1ms, interval: 10ms, capacity: 40 }"],
+    "FQCoDel": ["10Mbps", "{ rate: 1kpps, flows: 3, quantum: 300, capacity: 40, bytes: 20kB }"],
     "Meter": ["{ rate: 1kpps, burst: 5 }", "1Mbps"],
+    "Police": [
+      "{ cir: 1Mbps, cbs: 10kB, ebs: 10kB }",
+      "{ method: trTCM, cir: 1Mbps, cbs: 10kB, pir: 2Mbps, pbs: 20kB, aware: dscp, recolour: yes, red: { ecn: yes } }",
+      """
+      { method: RFC4115, cir: 1Mbps, cbs: 10kB, eir: 1Mbps, ebs: 20kB, aware: mark, green: { dscp: ef, mark: 1 },
+        yellow: { drop: yes, ecn: yes }, red: { drop: no, dscp: cs1 } }
+      """,
+    ],
     "Queue": ["40", "{ capacity: 40, rate: 1Mpps, drop: oldest }", "{ rate: 10Mbps }"],
     "RateLimit": ["{ rate: 1kpps, burst: 5 }", "1Mbps"],
     "Sample": ["10", "{ one_in: 3, random: yes }"],
