@@ -3,6 +3,7 @@ public import Dataplane
 /// Every element of the library, in the order of the reference.
 public let catalogue: [ElementKind] = [
   ElementKind(Classify.self),
+  ElementKind(Firewall.self),
 
   ElementKind(CheckIP.self),
   ElementKind(DecTTL.self),

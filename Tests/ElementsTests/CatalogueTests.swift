@@ -36,6 +36,27 @@ import Testing
       """,
     ],
     "CheckIP": ["", "{ checksum: no, addresses: no }"],
+    "Firewall": [
+      "rules: [{ action: accept }]",
+      """
+      zones: { lan: { networks: [10.0.0.0/30, "2001:db8::/64"] }, wan: {} }
+      anti_spoofing: no
+      pickup: yes
+      sessions: 40
+      connections_per_source: 5
+      syn_proxy: { half_open: 5 }
+      rules:
+        - { action: accept, from: lan }
+        - { action: reject, protocol: [tcp, udp], destination_port: 1-30000 }
+        - { action: accept, to: wan }
+      """,
+      """
+      rules: [{ action: reject, protocol: icmp }, { action: accept }]
+      rate_per_source: 1pps
+      syn_proxy: { mode: always }
+      ip_options: [router-alert, record-route, timestamp]
+      """,
+    ],
     "DecTTL": ["", "multicast: no"],
     "ICMPEcho": ["", "addresses: [10.0.0.1, 2001:db8::2]"],
     "FragmentIP": ["100", ""],
