@@ -23,6 +23,8 @@ public let catalogue: [ElementKind] = [
   ElementKind(VLANTag.self),
   ElementKind(VLANUntag.self),
 
+  ElementKind(LoadBalancer.self),
+
   ElementKind(Discard.self),
   ElementKind(HashSplit.self),
   ElementKind(Mark.self),
@@ -40,6 +42,11 @@ public let catalogue: [ElementKind] = [
   ElementKind(Queue.self),
   ElementKind(RateLimit.self),
   ElementKind(Sample.self),
+
+  ElementKind(GREDecap.self),
+  ElementKind(GREEncap.self),
+  ElementKind(IPIPDecap.self),
+  ElementKind(IPIPEncap.self),
 
   ElementKind(Capture.self),
   ElementKind(Counter.self),

@@ -75,6 +75,36 @@ import Testing
       """,
       "{ mac: 02:00:00:00:00:02, addresses: 10.0.0.2/8, unresolved: 2, held: 3, pending: 2, promiscuous: yes, dad: 0 }",
     ],
+    "GREDecap": ["{ addresses: [10.0.0.2, 2001:db8::2], sources: [10.0.0.0/8, \"2001:db8::/32\"] }"],
+    "GREEncap": ["{ source: \"2001:db8::1\", destination: \"2001:db8::9\", dscp: ef }"],
+    "IPIPDecap": ["{ addresses: [10.0.0.2, 2001:db8::2], sources: [10.0.0.0/8, \"2001:db8::/32\"] }"],
+    "IPIPEncap": ["{ source: 10.0.0.1, destination: 10.0.0.9 }"],
+    "LoadBalancer": [
+      """
+      connections: 8
+      timeouts: { opening: 1s, established: 60s, datagrams: 1s }
+      services:
+        one: { address: 10.0.0.2, protocol: udp, ports: 1-100, backends: { a: { address: 10.0.0.3, port: 9 } } }
+        two: { address: 10.0.0.2, affinity: 30s, backends: { a: { address: 10.0.0.3 }, b: { address: 10.0.0.4 } } }
+        six:
+          { address: "2001:db8::2", protocol: any, backends: { a: { address: "2001:db8::3" } } }
+        tunnel:
+          address: 10.0.0.1
+          protocol: any
+          mode: gre
+          tunnel: { source: "2001:db8::99", mtu: 200 }
+          backends: { a: { address: "2001:db8::3" }, b: { address: "2001:db8::4" } }
+      """,
+      """
+      connections: 20
+      services:
+        nat: { address: 10.0.0.2, protocol: udp, source_nat: [10.0.0.9, 10.0.0.8], backends: { a: { address: 10.0.0.3 } } }
+        tunnel:
+          { address: 10.0.0.1, protocol: any, mode: ipip, tunnel: { source: 10.0.0.9, mtu: 100, dscp: ef },
+            backends: { a: { address: 10.0.0.3 }, b: { address: 10.0.0.4 } } }
+        dsr: { address: "2001:db8::1", protocol: any, mode: dsr, backends: { a: { address: "2001:db8::7" } } }
+      """,
+    ],
     "VLANTag": ["100", "{ id: 7, priority: 5, type: 802.1ad }"],
     "VLANUntag": ["", "7"],
     "HashSplit": ["3", "weights: [3, 0, 1]"],
