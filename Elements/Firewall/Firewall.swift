@@ -118,7 +118,7 @@ public struct Firewall: Element, ~Copyable {
   var v6: FlowTable<IPv6FlowKey, FirewallSession>
   private var burst4: FlowBurst<IPv4FlowKey>
   private var burst6: FlowBurst<IPv6FlowKey>
-  private var fragments: FragmentFollower<FragmentPath, Drop>
+  private var fragments: FragmentFollower<FirewallPath, Drop>
   /// Whether the batch has any.
   private var hasFragments = false
   private let rules = LookupBurst<RuleKey>()
@@ -131,13 +131,13 @@ public struct Firewall: Element, ~Copyable {
     let zones = try ZoneSettings(&settings)
     let read = try FirewallRules(&settings, zones)
     let configuration = try FirewallConfiguration(&settings, zones)
-    let fragments = try FragmentFollower<FragmentPath, Drop>(&settings)
+    let fragments = try FragmentFollower<FirewallPath, Drop>(&settings)
     self.init(configuration, try read.shared(&settings), fragments)
   }
 
   private init(
     _ configuration: FirewallConfiguration, _ policy: Snapshot<FirewallTable>,
-    _ fragments: consuming FragmentFollower<FragmentPath, Drop>
+    _ fragments: consuming FragmentFollower<FirewallPath, Drop>
   ) {
     self.fragments = fragments
     let names = configuration.zones.names
@@ -371,7 +371,7 @@ public struct Firewall: Element, ~Copyable {
       core.isAnswer = false
       let verdict = judge(index, &packet, policy, &context)
       if let output = verdict.outputIndex, !core.isAnswer {
-        fragments.settle(ticket, as: FragmentPath(output: output, from: from), now: core.now)
+        fragments.settle(ticket, as: FirewallPath(output: output, from: from), now: core.now)
       } else {
         fragments.refuse(ticket, now: core.now)
       }
@@ -397,7 +397,7 @@ public struct Firewall: Element, ~Copyable {
   }
 
   private static func release(
-    _ released: consuming FragmentFollower<FragmentPath, Drop>.Released, _ batch: inout PacketBatch<Self>
+    _ released: consuming FragmentFollower<FirewallPath, Drop>.Released, _ batch: inout PacketBatch<Self>
   ) {
     switch released.fate {
     case .follows(let path): batch.emit(released.packet, to: NumberedOutput(Int(path.output)))
@@ -460,7 +460,7 @@ public struct Firewall: Element, ~Copyable {
 }
 
 /// Where a packet's first fragment went, and so do the others.
-struct FragmentPath: BitwiseCopyable, Sendable {
+struct FirewallPath: BitwiseCopyable, Sendable {
   var output: UInt16
   /// The zone of the port that it came in by.
   var from: UInt8

@@ -329,8 +329,10 @@ public struct NAT: Element, ~Copyable {
       }
     }
     fragments.expire(now: context.now)
-    while var packet = fragments.popReleased() {
-      switch fragments.fate {
+    while let released = fragments.popReleased() {
+      let fate = released.fate
+      var packet = released.packet
+      switch fate {
       case .drop(let reason): batch.drop(packet, reason)
       case .follows(let path):
         if apply(path, to: &packet) { batch.emit(packet, to: path.output) } else { batch.drop(packet, .noBuffer) }

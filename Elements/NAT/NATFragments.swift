@@ -34,10 +34,10 @@ extension NAT {
     case .wait(let ticket): fragments.hold(packet, ticket)
     case .drop(let reason): emitter.drop(packet, reason)
     }
-    while let packet = fragments.popReleased() {
-      switch fragments.fate {
-      case .follows(let path): send(packet, path, &emitter)
-      case .drop(let reason): emitter.drop(packet, reason)
+    while let released = fragments.popReleased() {
+      switch released.fate {
+      case .follows(let path): send(released.packet, path, &emitter)
+      case .drop(let reason): emitter.drop(released.packet, reason)
       }
     }
   }
