@@ -343,6 +343,7 @@ struct NATSettings: Sendable {
   func layout(slice: Int, of slices: Int) -> PortPool.Layout {
     PortPool.Layout(
       addresses: max(pool.count, 1), ports: max(ports.lowerBound, 1)...max(ports.upperBound, 1), spaces: 3,
+      wholeSpace: Self.icmp,
       blockSize: blockSize,
       subscribers: blockSize == nil ? 0 : subscribers + 1, quarantine: quarantine, slice: slice, slices: slices)
   }
