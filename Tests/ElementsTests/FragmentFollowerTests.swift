@@ -31,7 +31,9 @@ struct ByParity: Element, ~Copyable {
     let now = context.now
     batch.takeEach { packet, emitter in
       switch fragments.judge(packet, now: now) {
-      case .whole: send(packet, Self.port(packet), &emitter)
+      case .whole:
+        let port = Self.port(packet)
+        send(packet, port, &emitter)
       case .first(let ticket):
         let port = Self.port(packet)
         if port == 0 {
@@ -44,10 +46,10 @@ struct ByParity: Element, ~Copyable {
       case .wait(let ticket): fragments.hold(packet, ticket)
       case .drop(let reason): emitter.drop(packet, reason)
       }
-      while let released = fragments.popReleased() {
-        switch released.fate {
-        case .follows(let parity): emitter.emitBehind(released.packet, to: parity == 0 ? .even : .odd)
-        case .drop(let reason): emitter.drop(released.packet, reason)
+      while let packet = fragments.popReleased() {
+        switch fragments.fate {
+        case .follows(let parity): emitter.emitBehind(packet, to: parity == 0 ? .even : .odd)
+        case .drop(let reason): emitter.drop(packet, reason)
         }
       }
     }
@@ -56,10 +58,10 @@ struct ByParity: Element, ~Copyable {
 
   mutating func wake(_ batch: inout PacketBatch<Self>, _ context: inout Context) {
     fragments.expire(now: context.now)
-    while let released = fragments.popReleased() {
-      switch released.fate {
-      case .follows(let parity): batch.emit(released.packet, to: parity == 0 ? .even : .odd)
-      case .drop(let reason): batch.drop(released.packet, reason)
+    while let packet = fragments.popReleased() {
+      switch fragments.fate {
+      case .follows(let parity): batch.emit(packet, to: parity == 0 ? .even : .odd)
+      case .drop(let reason): batch.drop(packet, reason)
       }
     }
     if let expiry = fragments.nextExpiry { context.wake(at: expiry) }
