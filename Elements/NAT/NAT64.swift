@@ -209,17 +209,18 @@ public struct NAT64: Element, ~Copyable {
       case .wait(let ticket): fragments.hold(packet, ticket)
       case .drop(let reason): emitter.drop(packet, reason)
       }
-      while let released = fragments.popReleased() { release(released, fragments.fate, &emitter, &context) }
+      while let released = fragments.popReleased() { release(released, &emitter, &context) }
       while let syn = met.popFirst() { emitter.drop(syn, Drop.metSYN) }
     }
     scheduleWake(&context)
   }
 
   private mutating func release(
-    _ released: consuming Packet, _ fate: FragmentFollower<NAT64Path, Drop>.Fate, _ emitter: inout Emitter<Self>,
+    _ released: consuming FragmentFollower<NAT64Path, Drop>.Released, _ emitter: inout Emitter<Self>,
     _ context: inout Context
   ) {
-    var packet = released
+    let fate = released.fate
+    var packet = released.packet
     switch fate {
     case .follows(let path):
       let step = follow(&packet, path)
@@ -289,11 +290,9 @@ public struct NAT64: Element, ~Copyable {
     while state.pool.reclaim(now: now, budget: &ports) != nil {}
     fragments.expire(now: context.now)
     while let released = fragments.popReleased() {
-      if case .drop(let reason) = fragments.fate {
-        batch.drop(released, reason)
-      } else {
-        batch.drop(released, Drop.firstFragmentLost.reason)
-      }
+      var reason = Drop.firstFragmentLost.reason
+      if case .drop(let found) = released.fate { reason = found }
+      batch.drop(released.packet, reason)
     }
     scheduleWake(&context)
   }

@@ -31,7 +31,7 @@ protocol FragmentDropReason: ElementDropReason {
 ///     case .wait(let ticket): fragments.hold(packet, ticket)
 ///     case .drop(let reason): emitter.drop(packet, reason)
 ///     }
-///     while let packet = fragments.popReleased() { switch fragments.fate { ... } }
+///     while let released = fragments.popReleased() { switch released.fate { ... released.packet ... } }
 ///
 /// Released packets are to be taken after each packet, and after `expire` in `wake`. `Value` is what the element knows of a
 /// packet once it has seen its ports.
@@ -60,11 +60,18 @@ struct FragmentFollower<Value: BitwiseCopyable & Sendable, Drop: FragmentDropRea
     case drop(DropReason)
   }
 
+  /// A fragment that was held.
+  struct Released: ~Copyable {
+    var packet: Packet
+    let fate: Fate
+
+    /// The packet alone, for other modules, where it cannot be taken out.
+    consuming func take() -> Packet { packet }
+  }
+
   private var tracker: FragmentTracker<Value>
   private var store: PacketStore
   private var most = 0
-  /// What became of the packet that `popReleased` gave last.
-  private(set) var fate = Fate.drop(.discarded)
 
   /// - Parameters:
   ///   - packets: How many packets' fragments are known at once.
@@ -148,13 +155,12 @@ struct FragmentFollower<Value: BitwiseCopyable & Sendable, Drop: FragmentDropRea
   mutating func refuse(_ ticket: Ticket, now: Instant) { tracker.refuse(ticket.key, now: now.nanoseconds) }
 
   /// Takes a packet that is held no longer; nil when there is none.
-  mutating func popReleased() -> Packet? {
-    guard let number = tracker.popReleased() else { return nil }
+  mutating func popReleased() -> Released? {
+    guard let number = tracker.popReleased(), let packet = store.remove(at: number) else { return nil }
     switch tracker.fate(of: number) {
-    case .follows(let value): fate = .follows(value)
-    case .stopped(let cause): fate = .drop(Self.reason(cause))
+    case .follows(let value): return Released(packet: packet, fate: .follows(value))
+    case .stopped(let cause): return Released(packet: packet, fate: .drop(Self.reason(cause)))
     }
-    return store.remove(at: number)
   }
 
   /// Lets packets go whose first fragment has not come; for the element's `wake`.

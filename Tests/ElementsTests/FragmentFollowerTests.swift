@@ -46,10 +46,10 @@ struct ByParity: Element, ~Copyable {
       case .wait(let ticket): fragments.hold(packet, ticket)
       case .drop(let reason): emitter.drop(packet, reason)
       }
-      while let packet = fragments.popReleased() {
-        switch fragments.fate {
-        case .follows(let parity): emitter.emitBehind(packet, to: parity == 0 ? .even : .odd)
-        case .drop(let reason): emitter.drop(packet, reason)
+      while let released = fragments.popReleased() {
+        switch released.fate {
+        case .follows(let parity): emitter.emitBehind(released.take(), to: parity == 0 ? .even : .odd)
+        case .drop(let reason): emitter.drop(released.take(), reason)
         }
       }
     }
@@ -58,10 +58,10 @@ struct ByParity: Element, ~Copyable {
 
   mutating func wake(_ batch: inout PacketBatch<Self>, _ context: inout Context) {
     fragments.expire(now: context.now)
-    while let packet = fragments.popReleased() {
-      switch fragments.fate {
-      case .follows(let parity): batch.emit(packet, to: parity == 0 ? .even : .odd)
-      case .drop(let reason): batch.drop(packet, reason)
+    while let released = fragments.popReleased() {
+      switch released.fate {
+      case .follows(let parity): batch.emit(released.take(), to: parity == 0 ? .even : .odd)
+      case .drop(let reason): batch.drop(released.take(), reason)
       }
     }
     if let expiry = fragments.nextExpiry { context.wake(at: expiry) }
