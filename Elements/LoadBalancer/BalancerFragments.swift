@@ -3,7 +3,7 @@ import Tables
 import Wire
 
 /// What was done to a first fragment, for the others of its packet.
-struct FragmentPath: BitwiseCopyable, Sendable {
+struct BalancedPath: BitwiseCopyable, Sendable {
   /// By its number.
   var output: UInt8
   /// The slot of the backend that it was sent to without translation.
@@ -43,7 +43,7 @@ extension LoadBalancer {
           let verdict = judge(&packet, state)
           if case .forward(let output) = verdict, output != .tooBig {
             let ends = Self.ends(packet)
-            let path = FragmentPath(
+            let path = BalancedPath(
               output: output.rawValue, directSlot: desk.directSlot, entropy: desk.entropy, source: ends.source,
               destination: ends.destination)
             fragments.settle(ticket, as: path, now: now)
@@ -121,7 +121,7 @@ extension LoadBalancer {
 
   /// Does to a fragment what was done to its first.
   private mutating func follow(
-    _ packet: inout Packet, _ path: FragmentPath, _ state: borrowing BalancerState
+    _ packet: inout Packet, _ path: BalancedPath, _ state: borrowing BalancerState
   ) -> BalancerVerdict {
     if let slot = path.directSlot {
       desk.entropy = path.entropy

@@ -116,7 +116,7 @@ public struct LoadBalancer: Element, ~Copyable {
   let state: Snapshot<BalancerState>
   var tables: ConnectionTables
   var desk: BalancerDesk
-  var fragments: FragmentFollower<FragmentPath, Drop>
+  var fragments: FragmentFollower<BalancedPath, Drop>
   private var hasFragments = false
   /// Which packets of a batch have keys, and where in the bursts those stand.
   private let places = LookupBurst<UInt32>()
@@ -144,7 +144,7 @@ public struct LoadBalancer: Element, ~Copyable {
       var none = Settings(nil, range: nil)
       timeouts = try ConnectionTimeouts(&none)
     }
-    let fragments = try FragmentFollower<FragmentPath, Drop>(&settings)
+    let fragments = try FragmentFollower<BalancedPath, Drop>(&settings)
     let control = try settings.shared("control", replacing: ["services"]) { BalancerControl(services) }
     let capacities = (
       four: services.contains { $0.address.isIPv4 } ? capacity : 1,

@@ -52,10 +52,6 @@ struct DelaySettings {
 
 /// What `CoDel` and `FQCoDel` have in common: packets that wait for their turn on a link of a rate.
 struct DelayQueue: ~Copyable {
-  private enum Count: Int, CaseIterable {
-    case marked, mostHeld
-  }
-
   private var packets: PacketStore
   private var queues: FlowQueues
   private let byteLimit: UInt64
@@ -64,7 +60,8 @@ struct DelayQueue: ~Copyable {
   private var pacer: Pacer
   private var nextRelease = Instant(nanoseconds: 0)
   private var seed: UInt32 = 0
-  private let counts = Tally(Count.allCases.count)
+  private let marked = Tally(1)
+  private var mostHeld = 0
   private let reportsFlows: Bool
 
   /// At most so many packets go at once when there is no room (RFC 8290, 4.1).
@@ -84,7 +81,7 @@ struct DelayQueue: ~Copyable {
   var held: Int { packets.count }
 
   var counters: [ElementCounter] {
-    Count.allCases.map { ElementCounter("\($0)", counts[$0.rawValue]) }
+    [ElementCounter("marked", marked[0]), ElementCounter("mostHeld", UInt64(mostHeld))]
       + (reportsFlows ? [ElementCounter("newFlows", queues.begun)] : [])
   }
 
@@ -107,9 +104,7 @@ struct DelayQueue: ~Copyable {
         guard makeRoom(&emitter) else { break }
       }
       queues.append(packets.insert(packet), flow: flow, length: length, now: now)
-    }
-    if counts[Count.mostHeld.rawValue] < UInt64(packets.count) {
-      counts.add(UInt64(packets.count) - counts[Count.mostHeld.rawValue], to: Count.mostHeld.rawValue)
+      mostHeld = max(mostHeld, packets.count)
     }
     if wasEmpty, packets.count > 0 {
       // Time without packets earns no credit.
@@ -134,7 +129,7 @@ struct DelayQueue: ~Copyable {
   ) {
     while nextRelease <= context.now {
       // From the time it was due, not from now: a late wake-up does not lower the rate.
-      guard let place = Self.next(&queues, &packets, counts, marksECN, now: nextRelease, &batch, tooLong),
+      guard let place = Self.next(&queues, &packets, marked, marksECN, now: nextRelease, &batch, tooLong),
         let packet = packets.remove(at: place)
       else { return }
       nextRelease = nextRelease.advanced(by: pacer.spacing(afterBytes: packet.length + overhead))
@@ -144,13 +139,13 @@ struct DelayQueue: ~Copyable {
   }
 
   private static func next<E: Element & ~Copyable>(
-    _ queues: inout FlowQueues, _ packets: inout PacketStore, _ counts: Tally, _ marksECN: Bool, now: Instant,
+    _ queues: inout FlowQueues, _ packets: inout PacketStore, _ marked: Tally, _ marksECN: Bool, now: Instant,
     _ batch: inout PacketBatch<E>,
     _ tooLong: DropReason
   ) -> UInt32? {
     queues.next(now: now.nanoseconds) { place in
       if marksECN, packets.update(at: place, { $0.markCongestion() }) == true {
-        counts.add(1, to: Count.marked.rawValue)
+        marked.add(1, to: 0)
         return false
       }
       if let packet = packets.remove(at: place) { batch.drop(packet, tooLong) }

@@ -2,8 +2,9 @@ import Dataplane
 import Tables
 import Wire
 
-/// By which interface a router's own packets to a destination leave.
-struct ErrorWays: Sendable {
+/// By which interface a router's own packets to a destination leave. It cannot be copied, so that packet loops count no
+/// references.
+struct ErrorWays: ~Copyable, Sendable {
   private let routes: Snapshot<RouteSet>
   /// The interface that the packet came in by.
   private let interface: Int

@@ -84,6 +84,8 @@ struct NoListener: RouterPart, ~Copyable {
   /// What a reset takes from the segment that it answers.
   private struct Segment {
     let network: Int
+    /// Of which the reset takes the code point; none is ECN-capable (RFC 3168, 6.1.1).
+    let trafficClass: UInt8
     let sourcePort, destinationPort: UInt16
     let sequenceNumber, acknowledgmentNumber: UInt32
     let flags: TCPFlags
@@ -98,6 +100,7 @@ struct NoListener: RouterPart, ~Copyable {
         let start = packet.transportHeaderOffset, let tcp = packet.tcp, start + tcp.headerLength <= network + total
       else { return nil }
       self.network = network
+      trafficClass = (packet.ipv4?.trafficClass ?? packet.ipv6?.trafficClass ?? 0) & 0xFC
       range = start..<network + total
       sourcePort = tcp.sourcePort
       destinationPort = tcp.destinationPort
@@ -159,7 +162,8 @@ struct NoListener: RouterPart, ~Copyable {
     packet.truncate(to: segment.network + 40)
     guard packet.makeWritable() else { return .drop(.noBuffer) }
     packet.ipv4HeaderToWrite(at: segment.network)?.set(
-      totalLength: 40, dontFragment: true, protocolNumber: .tcp, source: source, destination: destination)
+      trafficClass: segment.trafficClass, totalLength: 40, dontFragment: true, protocolNumber: .tcp, source: source,
+      destination: destination)
     let pseudo = Checksum.pseudoHeader(source: source, destination: destination, protocol: .tcp, length: 20 as UInt16)
     return finish(&packet, segment.network + 20, segment, pseudo)
   }
@@ -170,7 +174,7 @@ struct NoListener: RouterPart, ~Copyable {
     packet.truncate(to: segment.network + 60)
     guard packet.makeWritable() else { return .drop(.noBuffer) }
     packet.ipv6HeaderToWrite(at: segment.network)?.set(
-      payloadLength: 20, nextHeader: .tcp, source: source, destination: destination)
+      trafficClass: segment.trafficClass, payloadLength: 20, nextHeader: .tcp, source: source, destination: destination)
     let pseudo = Checksum.pseudoHeader(source: source, destination: destination, protocol: .tcp, length: 20 as UInt32)
     return finish(&packet, segment.network + 40, segment, pseudo)
   }

@@ -18,7 +18,16 @@ struct RouterRedirect: RouterPart, ~Copyable {
   static let needs = HeaderState.ip
   static let boundsLoops = true
 
-  private let interface: RouterInterface
+  /// An address of the interface, and what is on its link.
+  private struct Own4: BitwiseCopyable, Sendable {
+    let address: IPv4Address
+    let prefix: IPv4Prefix
+  }
+
+  private let number: Int
+  private let own4: FlatArray<Own4>
+  private let own6: FlatArray<IPv6Prefix>
+  private let linkLocal: FlatArray<IPv6Address>
   private let routes: Snapshot<RouteSet>
   private let precedence: UInt8
   private var limit: TokenBucket
@@ -26,7 +35,18 @@ struct RouterRedirect: RouterPart, ~Copyable {
   private var identification: UInt16 = 0
 
   init(_ state: RouterState, interface: Int, limits: ICMPError.Limits) {
-    self.interface = state.interfaces[interface]
+    number = interface
+    let addresses = state.interfaces[interface].addresses
+    own4 = FlatArray(
+      addresses.compactMap {
+        if case (.v4(let address), .v4(let prefix)) = ($0.address, $0.prefix) {
+          Own4(address: address, prefix: prefix)
+        } else {
+          nil
+        }
+      })
+    own6 = FlatArray(addresses.compactMap { if case .v6(let prefix) = $0.prefix { prefix } else { nil } })
+    linkLocal = FlatArray(state.interfaces[interface].linkLocal)
     routes = state.routes(of: interface)
     precedence = UInt8(limits.precedence) << 5
     limit = TokenBucket(rate: limits.rate.packetsPerSecond, burst: UInt64(limits.burst))
@@ -76,9 +96,9 @@ struct RouterRedirect: RouterPart, ~Copyable {
       !packet.isLaterFragment, !original.isICMPError, let headerLength = packet.ipv4?.headerLength
     else { return }
     // The sender has to be on the network that the next hop is on.
-    guard let own = address(onLinkWith: .v4(original.source)), case .v4(let source) = own.address,
+    guard let own = own(onLinkWith: original.source),
       let hop = routes.read({ hop($0.table.lookup(original.destination), flowHash, $0) }),
-      Int(hop.interface) == interface.number
+      Int(hop.interface) == number
     else { return }
     let next: IPv4Address
     switch (hop.kind, hop.neighbour.address) {
@@ -86,7 +106,7 @@ struct RouterRedirect: RouterPart, ~Copyable {
     case (.gateway, .v4(let gateway)): next = gateway
     default: return
     }
-    guard own.prefix.contains(.v4(next)), next != original.source,
+    guard own.prefix.contains(next), next != original.source,
       isWithinLimits(UInt64(original.source.rawValue >> 8), now)
     else { return }
     let quoted = min(length, Self.longest4 - Self.headers4)
@@ -102,14 +122,15 @@ struct RouterRedirect: RouterPart, ~Copyable {
     identification &+= 1
     redirect.ipv4HeaderToWrite(at: network)?.set(
       trafficClass: precedence | original.trafficClass & 0x1C, totalLength: UInt16(Self.headers4 + quoted),
-      identification: identification, timeToLive: 255, protocolNumber: .icmp, source: source,
+      identification: identification, timeToLive: 255, protocolNumber: .icmp, source: own.address,
       destination: original.source)
     emitter.emit(redirect, to: .redirects)
   }
 
   /// The interface's own address that has another one on its link.
-  private func address(onLinkWith other: IPAddress) -> InterfaceAddress? {
-    interface.addresses.first { $0.prefix.contains(other) }
+  private func own(onLinkWith other: IPv4Address) -> Own4? {
+    for index in 0..<own4.count where own4[index].prefix.contains(other) { return own4[index] }
+    return nil
   }
 
   // MARK: IPv6
@@ -126,12 +147,13 @@ struct RouterRedirect: RouterPart, ~Copyable {
     let flowHash = RouterForward.pathHash(packet)
     guard let network = packet.networkHeaderOffset, let length = packet.networkLength, let original = Original6(packet),
       !original.isICMPError, let station = packet.ethernet?.destination,
-      let source = interface.linkLocal.first
+      linkLocal.count > 0
     else { return }
     // The sender has to be a neighbour.
-    guard original.source.isLinkLocal || address(onLinkWith: .v6(original.source)) != nil,
+    let source = linkLocal[0]
+    guard isOnLink(original.source),
       let hop = routes.read({ hop($0.table.lookup(original.destination), flowHash, $0) }),
-      Int(hop.interface) == interface.number
+      Int(hop.interface) == number
     else { return }
     let target: IPv6Address
     switch (hop.kind, hop.neighbour.address) {
@@ -157,6 +179,12 @@ struct RouterRedirect: RouterPart, ~Copyable {
     emitter.emit(redirect, to: .redirects)
   }
 
+  private func isOnLink(_ address: IPv6Address) -> Bool {
+    if address.isLinkLocal { return true }
+    for index in 0..<own6.count where own6[index].contains(address) { return true }
+    return false
+  }
+
   /// What a redirect says behind its first eight bytes.
   private static func write(
     _ packet: inout Packet, at offset: Int, _ target: IPv6Address, _ destination: IPv6Address, _ station: MACAddress,
@@ -164,9 +192,10 @@ struct RouterRedirect: RouterPart, ~Copyable {
   ) {
     var bytes = packet.mutableBytes
     guard bytes.byteCount >= offset + 48 else { return }
-    for (index, half) in [target.high, target.low, destination.high, destination.low].enumerated() {
-      bytes.storeBytes(of: half.bigEndian, toByteOffset: offset + index * 8, as: UInt64.self)
-    }
+    bytes.storeBytes(of: target.high.bigEndian, toByteOffset: offset, as: UInt64.self)
+    bytes.storeBytes(of: target.low.bigEndian, toByteOffset: offset + 8, as: UInt64.self)
+    bytes.storeBytes(of: destination.high.bigEndian, toByteOffset: offset + 16, as: UInt64.self)
+    bytes.storeBytes(of: destination.low.bigEndian, toByteOffset: offset + 24, as: UInt64.self)
     // The target's address: type 2, of 8 bytes.
     bytes.storeBytes(of: (0x0201 << 48 | station.rawValue).bigEndian, toByteOffset: offset + 32, as: UInt64.self)
     // What is quoted: type 4, of so many times 8 bytes.

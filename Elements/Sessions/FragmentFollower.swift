@@ -31,7 +31,7 @@ protocol FragmentDropReason: ElementDropReason {
 ///     case .wait(let ticket): fragments.hold(packet, ticket)
 ///     case .drop(let reason): emitter.drop(packet, reason)
 ///     }
-///     while let released = fragments.popReleased() { ... }
+///     while let released = fragments.popReleased() { switch released.fate { ... released.packet ... } }
 ///
 /// Released packets are to be taken after each packet, and after `expire` in `wake`. `Value` is what the element knows of a
 /// packet once it has seen its ports.
@@ -64,6 +64,9 @@ struct FragmentFollower<Value: BitwiseCopyable & Sendable, Drop: FragmentDropRea
   struct Released: ~Copyable {
     var packet: Packet
     let fate: Fate
+
+    /// The packet alone, for other modules, where it cannot be taken out.
+    consuming func take() -> Packet { packet }
   }
 
   private var tracker: FragmentTracker<Value>

@@ -45,7 +45,13 @@ struct SwitchPort: Element, ~Copyable {
   /// What is to become of a frame as far as it shows itself.
   private enum Fate: UInt8, BitwiseCopyable {
     case toStation, toGroup, toAll
-    case malformed, reservedAddress, invalidSource, frameType, notMember
+    /// Not forwarded, though its source is learned (IEEE 802.1Q, 8.7).
+    case reservedAddress
+    case malformed, invalidSource, frameType, notMember
+
+    /// Whether the frame is let in.
+    @inline(__always)
+    var isTaken: Bool { rawValue <= Self.reservedAddress.rawValue }
   }
 
   /// What a frame says of its VLAN.
@@ -137,13 +143,14 @@ struct SwitchPort: Element, ~Copyable {
     batch.forEach { packet in
       position &+= 1
       let note = notes[position]
-      guard note.fate.rawValue <= Fate.toAll.rawValue else { return Self.refusal(note.fate) }
+      guard note.fate.isTaken else { return Self.refusal(note.fate) }
       if learns, !reader.isFresh(burst, position, port: number, tick: tick),
         let verdict = learn(position, tick: tick, now: now)
       {
         return verdict
       }
       guard note.fate == .toStation else {
+        if note.fate == .reservedAddress { return .drop(Drop.reservedAddress) }
         floods = note.fate == .toAll ? .all : .groups
         return nil
       }
@@ -189,7 +196,7 @@ struct SwitchPort: Element, ~Copyable {
       case .tagged: if note.tagging != .named { note.fate = .frameType }
       case .untagged: if note.tagging == .named || note.vlan == 0 { note.fate = .frameType }
       }
-      if note.fate.rawValue <= Fate.toAll.rawValue {
+      if note.fate.isTaken {
         let members = vlans[Int(note.vlan)].members
         // A VLAN without members is none of this switch: nobody is learned in it.
         if members == 0 || filtersIngress && members >> UInt64(truncatingIfNeeded: number) & 1 == 0 {
@@ -202,11 +209,10 @@ struct SwitchPort: Element, ~Copyable {
 
   private static func refusal(_ fate: Fate) -> Verdict<Output> {
     switch fate {
-    case .reservedAddress: .drop(Drop.reservedAddress)
     case .invalidSource: .drop(Drop.invalidSource)
     case .frameType: .drop(Drop.frameType)
     case .notMember: .drop(Drop.notMember)
-    case .malformed, .toStation, .toGroup, .toAll: .drop(.malformed)
+    case .malformed, .reservedAddress, .toStation, .toGroup, .toAll: .drop(.malformed)
     }
   }
 

@@ -104,11 +104,11 @@ extension Runs {
 
     private static let elements = catalogue + [ElementKind(Keeper.self), ElementKind(Beside.self)]
 
-    private func write(_ elements: String, graph: String, workers: Int = 1) throws {
+    private func write(_ elements: String, graph: String, workers: Int = 1, rate: String = "20kpps") throws {
       try """
       nfv: 1
       runtime: { packets: 4096, memory: 64, workers: \(workers) }
-      ports: { lan: { traffic: { flows: 64, rate: 20kpps } }, wan: null, other: null }
+      ports: { lan: { traffic: { flows: 64, rate: \(rate) } }, wan: null, other: null }
       elements:
       \(elements)
       graph: [\(graph)]
@@ -238,6 +238,28 @@ extension Runs {
         #expect(refusal { try ask("reload") }.contains("'checksum' differs from what runs"))
       }
       #expect(outcome.report.isBalanced && outcome.report.balance.dropped == 0)
+    }
+
+    /// Were rules of one version ever used with outputs of the other, packets would be taken for what the other version
+    /// has in the same place, which is dropped. There are enough rules for access lists.
+    @Test(arguments: [1, 2]) func classifyNeverMixesOldRulesWithNew(workers: Int) throws {
+      let scans = (1...20).map { "- { to: bad, protocol: tcp, destination_port: \($0) }" }
+      let good = ["- { to: good, protocol: udp }"]
+      func rules(_ list: [String]) throws {
+        try list.joined(separator: "\n").write(toFile: folder + "/rules.yaml", atomically: true, encoding: .utf8)
+      }
+      try rules(good + scans)
+      try write(
+        "  sort: { Classify: { file: rules.yaml, else: rest } }",
+        graph: "lan -> sort, sort.good -> wan, sort.bad -> drop, sort.rest -> drop", workers: workers, rate: "500kpps")
+      let outcome = try whileRunning {
+        for round in 1...30 {
+          try rules(round % 2 == 0 ? good + scans : scans + good)
+          #expect(try ask("reload", ["element": "sort"]).map { $0["element"] } == ["sort"])
+        }
+      }
+      #expect(outcome.report.isBalanced && outcome.report.balance.dropped == 0)
+      #expect(outcome.report.balance.transmitted > 0)
     }
 
     @Test(arguments: [1, 2]) func aRouterLosesNothingWhileItsRoutesAreReplaced(workers: Int) throws {

@@ -36,10 +36,35 @@ import Testing
       """,
     ],
     "CheckIP": ["", "{ checksum: no, addresses: no }"],
+    "Firewall": [
+      "rules: [{ action: accept }]",
+      """
+      zones: { lan: { networks: [10.0.0.0/30, "2001:db8::/64"] }, wan: {} }
+      anti_spoofing: no
+      pickup: yes
+      sessions: 40
+      connections_per_source: 5
+      syn_proxy: { half_open: 5 }
+      rules:
+        - { action: accept, from: lan }
+        - { action: reject, protocol: [tcp, udp], destination_port: 1-30000 }
+        - { action: accept, to: wan }
+      """,
+      """
+      rules: [{ action: reject, protocol: icmp }, { action: accept }]
+      rate_per_source: 1pps
+      syn_proxy: { mode: always }
+      ip_options: [router-alert, record-route, timestamp]
+      """,
+    ],
     "DecTTL": ["", "multicast: no"],
     "ICMPEcho": ["", "addresses: [10.0.0.1, 2001:db8::2]"],
     "FragmentIP": ["100", ""],
     "ICMPError": ["source: [192.0.2.1, 2001:db8:ffff::1]"],
+    "NAT": [
+      "10.0.0.2", "{ outside: 203.0.113.1, filtering: address-dependent, blocks: { size: 64 } }",
+      "{ outside: 203.0.113.0/29, static: { inside: 10.0.0.1, outside: 10.0.0.2 }, exhausted: refuse, mss: 1000 }",
+    ],
     "ReassembleIP": ["", "{ packets: 3, fragments: 5 }"],
     "LookupRoute": ["routes: { 10.0.0.0/30: near, 10.0.0.0/8: far, 2001:db8::/64: six }"],
     "ARPResponder": ["{ addresses: [10.0.0.1, 10.0.0.4/30], mac: 02:00:00:00:00:99 }"],

@@ -80,6 +80,7 @@ extension SentPacket {
     let dropped = drops(queue, 300)
     #expect(!dropped.isEmpty)
     #expect(queue.held == 0)
+    _ = queue.advance(by: millisecond)
     // Packets that find no queue are never dropped, and it takes a whole interval to begin anew.
     for number in 0..<200 {
       #expect(queue.push(frames(number..<number + 1))["output"].count == 1)
@@ -145,8 +146,8 @@ extension SentPacket {
 
   @Test(arguments: [
     ("{}", "1:1 'rate' is missing"), ("0bps", "1:1 a rate of nothing"),
-    ("{ rate: 1Mbps, target: 100ms }", "1:25 the target is no shorter than the interval"),
-    ("{ rate: 1Mbps, bytes: 1000 }", "1:24 not one packet fits"),
+    ("{ rate: 1Mbps, target: 100ms }", "1:24 the target is no shorter than the interval"),
+    ("{ rate: 1Mbps, bytes: 1000 }", "1:23 not one packet fits"),
   ])
   func refuses(settings: String, message: String) throws {
     #expect(try Verdicts("CoDel", settings).messages == [message])

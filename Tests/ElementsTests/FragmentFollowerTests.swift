@@ -31,7 +31,9 @@ struct ByParity: Element, ~Copyable {
     let now = context.now
     batch.takeEach { packet, emitter in
       switch fragments.judge(packet, now: now) {
-      case .whole: send(packet, Self.port(packet), &emitter)
+      case .whole:
+        let port = Self.port(packet)
+        send(packet, port, &emitter)
       case .first(let ticket):
         let port = Self.port(packet)
         if port == 0 {
@@ -46,8 +48,8 @@ struct ByParity: Element, ~Copyable {
       }
       while let released = fragments.popReleased() {
         switch released.fate {
-        case .follows(let parity): emitter.emitBehind(released.packet, to: parity == 0 ? .even : .odd)
-        case .drop(let reason): emitter.drop(released.packet, reason)
+        case .follows(let parity): emitter.emitBehind(released.take(), to: parity == 0 ? .even : .odd)
+        case .drop(let reason): emitter.drop(released.take(), reason)
         }
       }
     }
@@ -58,8 +60,8 @@ struct ByParity: Element, ~Copyable {
     fragments.expire(now: context.now)
     while let released = fragments.popReleased() {
       switch released.fate {
-      case .follows(let parity): batch.emit(released.packet, to: parity == 0 ? .even : .odd)
-      case .drop(let reason): batch.drop(released.packet, reason)
+      case .follows(let parity): batch.emit(released.take(), to: parity == 0 ? .even : .odd)
+      case .drop(let reason): batch.drop(released.take(), reason)
       }
     }
     if let expiry = fragments.nextExpiry { context.wake(at: expiry) }

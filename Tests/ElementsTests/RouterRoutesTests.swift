@@ -432,9 +432,14 @@ import Wire
     func gateway(_ last: UInt8, weight: Int = 1) -> RouteTarget.Gateway {
       .init(address: .v4(IPv4Address(192, 0, 2, last)), interface: 0, weight: weight)
     }
-    let first = try #require(places.take(.gateways([gateway(1)])))
-    #expect(places.take(.gateways([gateway(1)])) == first)
-    let several = try #require(places.take(.gateways([gateway(1), gateway(2, weight: 3)])))
+    func take(_ target: RouteTarget) throws -> UInt32 {
+      let place = places.take(target)
+      return try #require(place)
+    }
+    let first = try take(.gateways([gateway(1)]))
+    let same = try take(.gateways([gateway(1)]))
+    #expect(same == first)
+    let several = try take(.gateways([gateway(1), gateway(2, weight: 3)]))
     #expect(places.hops[Int(several)].kind == .several)
     #expect(Set(places.buckets).count == 2 && places.buckets.contains(first))
     places.release(first)
@@ -442,10 +447,10 @@ import Wire
     #expect(!places.hasRetired, "the set of several uses it")
     places.release(several)
     #expect(places.hasRetired)
-    let fresh = try #require(places.take(.gateways([gateway(9)])))
+    let fresh = try take(.gateways([gateway(9)]))
     #expect(![first, several].contains(fresh))
     places.recycle()
-    let again = try #require(places.take(.gateways([gateway(8)])))
+    let again = try take(.gateways([gateway(8)]))
     #expect(again != fresh && Int(again) < places.hops.count && places.hops.count == 4)
   }
 }

@@ -32,7 +32,6 @@ import Testing
       guard frame.count >= 14 else { return [:] }
       let destination = Array(frame[0..<6])
       let source = Array(frame[6..<12])
-      if destination.starts(with: [1, 0x80, 0xC2, 0, 0]), destination[5] < 16 { return [:] }
       if source[0] & 1 == 1 || source.allSatisfy({ $0 == 0 }) { return [:] }
       let port = ports[ingress]
       var inner = frame
@@ -53,6 +52,7 @@ import Testing
         if port.filters, !port.tagged.contains(vlan), !port.untagged.contains(vlan) { return [:] }
       }
       if port.learns { stations[Station(address: source, vlan: vlan)] = ingress }
+      if destination.starts(with: [1, 0x80, 0xC2, 0, 0]), destination[5] < 16 { return [:] }
       let isGroup = destination[0] & 1 == 1
       let known = isGroup ? nil : stations[Station(address: destination, vlan: vlan)]
       var out: [Int: [UInt8]] = [:]
