@@ -51,9 +51,10 @@ let package = Package(
     .target(name: "Tables", dependencies: ["CTables", "Wire"], swiftSettings: safe),
     .systemLibrary(name: "CNetlink", providers: [.apt(["linux-libc-dev"])]),
     .target(name: "Netlink", dependencies: ["CNetlink", "Wire"], swiftSettings: safe),
+    .target(name: "Probes", dependencies: ["Wire"], swiftSettings: safe),
     .target(
-      name: "Elements", dependencies: ["Dataplane", "Tables", "Wire", "Configuration"], path: "Elements",
-      swiftSettings: safe),
+      name: "Elements", dependencies: ["Dataplane", "Netlink", "Probes", "Tables", "Wire", "Configuration"],
+      path: "Elements", swiftSettings: safe),
     .target(
       name: "Dataplane", dependencies: ["CDPDK", "CPacketSocket", "CPcap", "Wire", "Configuration"], swiftSettings: safe
     ),
@@ -75,6 +76,7 @@ let package = Package(
       name: "DataplaneTests", dependencies: ["Dataplane", "TestKit", "CDPDK", "CPcap"], swiftSettings: safe),
     .testTarget(name: "ElementsTests", dependencies: ["Elements", "Assembly", "TestKit"], swiftSettings: safe),
     .testTarget(name: "NetlinkTests", dependencies: ["CNetlink", "Netlink", "Wire"], swiftSettings: safe),
+    .testTarget(name: "ProbesTests", dependencies: ["Probes", "Wire"], swiftSettings: safe),
     .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: safe),
     .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: safe),
     .testTarget(

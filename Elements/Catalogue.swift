@@ -3,6 +3,7 @@ public import Dataplane
 /// Every element of the library, in the order of the reference.
 public let catalogue: [ElementKind] = [
   ElementKind(Classify.self),
+  ElementKind(Firewall.self),
 
   ElementKind(CheckIP.self),
   ElementKind(DecTTL.self),
@@ -10,6 +11,7 @@ public let catalogue: [ElementKind] = [
   ElementKind(ICMPEcho.self),
   ElementKind(ICMPError.self),
   ElementKind(LookupRoute.self),
+  ElementKind(NAT.self),
   ElementKind(ReassembleIP.self),
   ElementKind(composite: Router.self),
 
@@ -21,11 +23,17 @@ public let catalogue: [ElementKind] = [
   ElementKind(VLANTag.self),
   ElementKind(VLANUntag.self),
 
+  ElementKind(LoadBalancer.self),
+
   ElementKind(Discard.self),
   ElementKind(HashSplit.self),
   ElementKind(Mark.self),
   ElementKind(RoundRobin.self),
   ElementKind(Tee.self),
+
+  ElementKind(NAT64.self),
+  ElementKind(NPTv6.self),
+  ElementKind(SIIT.self),
 
   ElementKind(CoDel.self),
   ElementKind(FQCoDel.self),
@@ -34,6 +42,11 @@ public let catalogue: [ElementKind] = [
   ElementKind(Queue.self),
   ElementKind(RateLimit.self),
   ElementKind(Sample.self),
+
+  ElementKind(GREDecap.self),
+  ElementKind(GREEncap.self),
+  ElementKind(IPIPDecap.self),
+  ElementKind(IPIPEncap.self),
 
   ElementKind(Capture.self),
   ElementKind(Counter.self),

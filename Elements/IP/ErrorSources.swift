@@ -9,6 +9,8 @@ struct ErrorSources {
   /// By the packet's ingress port; the unspecified address where a port has none of this version.
   private let ports4: FlatArray<IPv4Address>
   private let ports6: FlatArray<IPv6Address>
+  /// The same for receivers on the link only.
+  private let linkLocals6: FlatArray<IPv6Address>
   /// Broadcast addresses of this host's networks.
   private let broadcasts: FlatArray<IPv4Address>
 
@@ -20,7 +22,8 @@ struct ErrorSources {
     own4 = FlatArray(own.v4)
     own6 = FlatArray(own.v6)
     ports4 = FlatArray(ports.map { $0.v4.first ?? .unspecified })
-    ports6 = FlatArray(ports.map { $0.v6.first ?? .unspecified })
+    ports6 = FlatArray(ports.map { $0.v6.first { !$0.isLinkLocal } ?? .unspecified })
+    linkLocals6 = FlatArray(ports.map { $0.v6.first { $0.isLinkLocal } ?? .unspecified })
     // A network of two has no broadcast address (RFC 3021); the first address of others once was one (RFC 1122, 3.3.6).
     broadcasts = FlatArray(networks.filter { $0.length < 31 }.flatMap { [$0.address, $0.lastAddress] })
   }
@@ -43,8 +46,11 @@ struct ErrorSources {
   func v6(about destination: IPv6Address, to receiver: IPv6Address, isOwn: Bool, port: Int) -> IPv6Address? {
     if isOwn { return destination }
     for index in 0..<own6.count where own6[index] == destination { return destination }
-    if port < ports6.count, !ports6[port].isUnspecified { return ports6[port] }
     let isLinkLocal = receiver.isLinkLocal
+    if port < ports6.count {
+      let address = isLinkLocal ? linkLocals6[port] : ports6[port]
+      if !address.isUnspecified { return address }
+    }
     for index in 0..<own6.count where own6[index].isLinkLocal == isLinkLocal { return own6[index] }
     return own6.count > 0 ? own6[0] : nil
   }

@@ -82,7 +82,11 @@ public struct ICMPError: Element, ~Copyable {
   public static let boundsLoops = true
 
   private let sources: ErrorSources
+  /// By which interface errors leave; nil: by the one that the packet came in by.
+  private let ways: ErrorWays?
   private let mtu: UInt32?
+  /// Whether errors come from where the packet was to go, as if from there.
+  private let isHidden: Bool
   private let precedence: UInt8
   private var limit: TokenBucket
   private var prefixLimits: TokenBucketTable
@@ -124,8 +128,15 @@ public struct ICMPError: Element, ~Copyable {
   }
 
   /// Makes an instance that is given its addresses; for elements made of others.
-  init(_ sources: ErrorSources, _ limits: Limits, mtu: Int? = nil) {
+  /// - Parameters:
+  ///   - ways: Says by which interface errors leave, of whose addresses they then come.
+  ///   - isHidden: Whether errors come from the packets' destinations, as if from there.
+  init(
+    _ sources: ErrorSources, _ limits: Limits, mtu: Int? = nil, ways: consuming ErrorWays? = nil, isHidden: Bool = false
+  ) {
     self.sources = sources
+    self.ways = ways
+    self.isHidden = isHidden
     self.mtu = mtu.map(UInt32.init)
     precedence = UInt8(limits.precedence) << 5
     limit = TokenBucket(rate: limits.rate.packetsPerSecond, burst: UInt64(limits.burst))
@@ -141,9 +152,13 @@ public struct ICMPError: Element, ~Copyable {
   public mutating func process(_ batch: inout PacketBatch<Self>, _ context: inout Context) {
     let reason = batch.input
     let now = context.now.nanoseconds
-    batch.forEach { packet in
-      packet.isIPv4 ? answerIPv4(&packet, reason, now) : answerIPv6(&packet, reason, now)
-    }
+    batch.forEach { packet in answer(&packet, reason, now) }
+  }
+
+  /// Makes the packet the error about it, when there is one.
+  /// - Parameter now: Nanoseconds.
+  mutating func answer(_ packet: inout Packet, _ reason: Input, _ now: UInt64) -> Verdict<Output> {
+    packet.isIPv4 ? answerIPv4(&packet, reason, now) : answerIPv6(&packet, reason, now)
   }
 
   // MARK: Limits
@@ -169,8 +184,9 @@ public struct ICMPError: Element, ~Copyable {
     if sources.isMulticastOrBroadcast(original.destination) { return .drop(Drop.neverForMulticast) }
     if !sources.isOneHost(original.source) { return .drop(Drop.neverToThatSource) }
     guard let message = Self.message4(reason) else { return .drop(.unsupported) }
-    let isDelivered = reason == .portUnreachable || reason == .protocolUnreachable
-    guard let source = sources.v4(about: original.destination, isOwn: isDelivered, port: packet.ingressPort) else {
+    let isDelivered = isHidden || reason == .portUnreachable || reason == .protocolUnreachable
+    let port = ways?.interface(to: original.source) ?? packet.ingressPort
+    guard let source = sources.v4(about: original.destination, isOwn: isDelivered, port: port) else {
       return .drop(Drop.noSource)
     }
     guard isWithinLimits(UInt64(original.source.rawValue >> 8), reason, now) else { return .drop(Drop.rateLimited) }
@@ -229,10 +245,10 @@ public struct ICMPError: Element, ~Copyable {
     // An answer to a group's frame would come from a group.
     if packet.ethernet?.source.isMulticast != false { return .drop(Drop.neverForLinkMulticast) }
     if !sources.isOneHost(original.source) { return .drop(Drop.neverToThatSource) }
-    let isDelivered = reason == .portUnreachable || reason == .protocolUnreachable
+    let isDelivered = isHidden || reason == .portUnreachable || reason == .protocolUnreachable
+    let port = ways?.interface(to: original.source) ?? packet.ingressPort
     guard
-      let source = sources.v6(
-        about: original.destination, to: original.source, isOwn: isDelivered, port: packet.ingressPort)
+      let source = sources.v6(about: original.destination, to: original.source, isOwn: isDelivered, port: port)
     else { return .drop(Drop.noSource) }
     guard isWithinLimits(original.source.high, reason, now) else { return .drop(Drop.rateLimited) }
     let rest: UInt32 =

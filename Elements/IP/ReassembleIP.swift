@@ -288,24 +288,6 @@ public struct ReassembleIP: Element, ~Copyable {
   }
 }
 
-extension ReassemblyTable.Key {
-  /// What this fragment has in common with others of its packet; nil when it is none.
-  fileprivate init?(_ packet: borrowing Packet, _ part: FragmentPart) {
-    if let ip = packet.ipv4 {
-      self.init(
-        source: ip.source.rawValue, destination: ip.destination.rawValue, identification: part.identification,
-        protocolNumber: part.protocolNumber.rawValue)
-    } else if let ip = packet.ipv6 {
-      let (source, destination) = (ip.source, ip.destination)
-      self.init(
-        source: (source.high, source.low), destination: (destination.high, destination.low),
-        identification: part.identification)
-    } else {
-      return nil
-    }
-  }
-}
-
 extension Packet {
   /// Explicit congestion notification of the IP header; nil when this is not IP.
   fileprivate var ecn: UInt8? {

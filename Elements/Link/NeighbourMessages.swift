@@ -97,6 +97,9 @@ extension NeighbourLink where Choice: ~Copyable {
     else { return .drop(Neighbours.Drop.invalid) }
     guard senderMAC != mac else { return .drop(Neighbours.Drop.ownFrame) }
     if addresses.state(of: .v4(sender)) != nil { return noteConflict(.v4(sender), &emitter, &context, outputs) }
+    if sender.isUnspecified, addresses.state(of: .v4(target)) == .tentative {
+      return noteConflict(.v4(target), &emitter, &context, outputs)
+    }
     let isAsked = operation == 1 && addresses.state(of: .v4(target)) == .preferred
     if !sender.isUnspecified {
       let key = NeighbourKey(interface: interface, sender)

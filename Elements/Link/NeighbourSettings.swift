@@ -57,6 +57,7 @@ struct LinkSettings {
   let isPromiscuous: Bool
   private(set) var permanent: [(address: IPAddress, mac: MACAddress)] = []
   private let probes: Int
+  private let probes4: Int
 
   /// - Parameter gateways: Whether the interface has next hops of its own for destinations off the link.
   init(_ settings: inout Settings, gateways: Bool) throws(ConfigurationError) {
@@ -75,6 +76,8 @@ struct LinkSettings {
     isPromiscuous = try settings.take("promiscuous", default: false, "whether to pass on frames to other stations")
     probes = try settings.take(
       "dad", default: 1, in: 0...10, "how often to probe each IPv6 address before using it (RFC 4862)")
+    probes4 = try settings.take(
+      "acd", default: 0, in: 0...10, "how often to probe each IPv4 address before using it (RFC 5227 says 3)")
 
     addresses = given.map(\.value)
     if !given.isEmpty {
@@ -142,7 +145,7 @@ struct LinkSettings {
 
   /// - Parameter retransmit: Time between probes in nanoseconds.
   func makeAddresses(retransmit: UInt64) -> InterfaceAddresses {
-    InterfaceAddresses(addresses, probes: probes, probeInterval: retransmit)
+    InterfaceAddresses(addresses, probes: probes, probes4: probes4, probeInterval: retransmit)
   }
 }
 

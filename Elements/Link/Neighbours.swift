@@ -3,6 +3,11 @@ public import Dataplane
 import Tables
 import Wire
 
+/// What tells the next hop of a packet.
+enum NextHopChooser: String, SettingChoice {
+  case destination, annotation
+}
+
 /// Sends IP packets to the hardware addresses of their next hops on one interface: finds those out and keeps them right
 /// by ARP (RFC 826, RFC 5227) and Neighbour Discovery (RFC 4861, RFC 4862), and answers for the interface's own
 /// addresses. All workers share what was learned; waiting packets are each worker's own.
@@ -105,6 +110,10 @@ public struct Neighbours: Element, ~Copyable {
   public init(_ settings: inout Settings) throws(ConfigurationError) {
     let own = try LinkSettings(&settings, gateways: true)
     let limits = try NeighbourLimits(&settings)
+    let chooser: NextHopChooser = try settings.take(
+      "next_hop", default: .destination,
+      "what tells the next hop: the destination, or the annotation, its last 32 bits, which LoadBalancer sets; 0: destination"
+    )
     if own.permanent.count > limits.capacity {
       settings.reject(
         settings.range(of: "static"), "there are more than \(limits.capacity) neighbours", remedy: "raise 'neighbours'")
@@ -113,8 +122,10 @@ public struct Neighbours: Element, ~Copyable {
     let addresses = try settings.shared("addresses") { own.makeAddresses(retransmit: limits.timers.retransmit) }
     link = NeighbourLink(
       interface: 0, mac: own.mac, isRouter: own.isRouter, isPromiscuous: own.isPromiscuous,
-      choice: LinkNextHop(interface: 0, own.addresses, gateway4: own.gateway4, gateway6: own.gateway6), table: table,
-      addresses: addresses, pending: limits.held, depth: limits.pending)
+      choice: LinkNextHop(
+        interface: 0, own.addresses, gateway4: own.gateway4, gateway6: own.gateway6,
+        usesAnnotation: chooser == .annotation), table: table, addresses: addresses, pending: limits.held,
+      depth: limits.pending)
   }
 
   public var held: Int { link.pending.count }

@@ -40,9 +40,15 @@ struct LinkNextHop: NextHopChoice, ~Copyable {
   private let links6: FlatArray<IPv6Link>
   private let gateway4: NeighbourKey?
   private let gateway6: NeighbourKey?
+  /// Whether packets say in their annotation where they go, and not by their destination.
+  private let usesAnnotation: Bool
 
-  init(interface: UInt32, _ addresses: [InterfaceAddress], gateway4: IPv4Address?, gateway6: IPv6Address?) {
+  init(
+    interface: UInt32, _ addresses: [InterfaceAddress], gateway4: IPv4Address?, gateway6: IPv6Address?,
+    usesAnnotation: Bool = false
+  ) {
     self.interface = interface
+    self.usesAnnotation = usesAnnotation
     links4 = FlatArray(
       addresses.compactMap {
         if case (.v4(let address), .v4(let prefix)) = ($0.address, $0.prefix) {
@@ -65,9 +71,19 @@ struct LinkNextHop: NextHopChoice, ~Copyable {
 
   @inline(__always)
   func nextHop(of packet: borrowing Packet) -> NextHop {
+    if usesAnnotation, packet.annotation != 0 { return annotatedHop(of: packet) }
     if let destination = packet.ipv4?.destination { return nextHop(to: destination) }
     if let destination = packet.ipv6?.destination { return nextHop(to: destination) }
     return .notIP
+  }
+
+  /// The next hop of which the annotation has the last 32 bits; those before are the interface's own.
+  private func annotatedHop(of packet: borrowing Packet) -> NextHop {
+    if packet.isIPv4 { return nextHop(to: IPv4Address(rawValue: packet.annotation)) }
+    guard packet.isIPv6 else { return .notIP }
+    guard links6.count > 0 else { return .none }
+    let own = links6[0].address
+    return nextHop(to: IPv6Address(high: own.high, low: own.low & ~0xFFFF_FFFF | UInt64(packet.annotation)))
   }
 
   @inline(__always)

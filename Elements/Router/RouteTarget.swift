@@ -4,18 +4,25 @@ import Wire
 
 /// What a route leads to, as it is written: `192.0.2.254`, `fe80::1@lan`, `192.0.2.1*3,192.0.2.2`, the name of an
 /// interface, `blackhole`, `unreachable` or `prohibit`.
-enum RouteTarget: Hashable {
-  struct Gateway: Hashable {
-    var address: IPAddress
-    /// The place of the interface.
-    var interface: Int
+enum RouteTarget: Hashable, Sendable {
+  struct Gateway: Hashable, Sendable {
+    /// Nil: the destination itself, which is on the link.
+    var address: IPAddress?
+    /// The place of the interface; nil while it is to be found by another route.
+    var interface: Int?
     /// How many flows it gets compared to the others.
     var weight: Int
   }
 
   case gateways([Gateway])
   case connected(interface: Int)
-  case blackhole, unreachable, prohibited
+  case local, blackhole, unreachable, prohibited
+
+  /// Whether every next hop is known by its interface.
+  var isResolved: Bool {
+    guard case .gateways(let gateways) = self else { return true }
+    return gateways.allSatisfy { $0.interface != nil }
+  }
 
   /// What is wrong with a target, and what to do.
   struct Flaw: Error {
@@ -26,7 +33,10 @@ enum RouteTarget: Hashable {
   /// A route has at most so many gateways.
   static let gatewayLimit = 32
 
-  init(_ text: Substring, _ interfaces: [RouterInterface]) throws(Flaw) {
+  /// - Parameters:
+  ///   - interfaces: All of the router's: a route may name one in another VRF.
+  ///   - vrf: The route's.
+  init(_ text: Substring, _ interfaces: [RouterInterface], vrf: Int) throws(Flaw) {
     switch text {
     case "blackhole": self = .blackhole
     case "unreachable": self = .unreachable
@@ -38,7 +48,7 @@ enum RouteTarget: Hashable {
       }
       var gateways: [Gateway] = []
       for part in text.split(separator: ",", omittingEmptySubsequences: false) {
-        gateways.append(try Self.gateway(part, interfaces))
+        gateways.append(try Self.gateway(part, interfaces, vrf))
       }
       guard gateways.count <= Self.gatewayLimit else {
         throw Flaw(
@@ -48,7 +58,9 @@ enum RouteTarget: Hashable {
     }
   }
 
-  private static func gateway(_ text: Substring, _ interfaces: [RouterInterface]) throws(Flaw) -> Gateway {
+  private static func gateway(
+    _ text: Substring, _ interfaces: [RouterInterface], _ vrf: Int
+  ) throws(Flaw) -> Gateway {
     var rest = text
     var weight = 1
     if let star = rest.lastIndex(of: "*") {
@@ -77,18 +89,15 @@ enum RouteTarget: Hashable {
     guard !address.isMulticast else {
       throw Flaw(message: "\(address) is a group and cannot forward", remedy: "give a neighbour's address")
     }
-    if interfaces.contains(where: { $0.has(address) }) {
+    let beside = named.map { interfaces[$0].vrf } ?? vrf
+    if interfaces.contains(where: { $0.vrf == beside && $0.has(address) }) {
       throw Flaw(message: "\(address) is an address of the router itself", remedy: "give a neighbour's address")
     }
     if let named { return Gateway(address: address, interface: named, weight: weight) }
     if case .v6(let address) = address, address.isLinkLocal {
       throw Flaw(message: "\(address) may be on any link", remedy: "write '\(address)@interface'")
     }
-    guard let interface = interfaces.firstIndex(where: { $0.reaches(address) }) else {
-      throw Flaw(
-        message: "next hop \(address) is on no connected network",
-        remedy: "give a neighbour's address, or name its interface: '\(address)@interface'")
-    }
+    let interface = interfaces.firstIndex { $0.vrf == vrf && $0.reaches(address) }
     return Gateway(address: address, interface: interface, weight: weight)
   }
 }

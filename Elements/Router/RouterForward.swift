@@ -82,11 +82,11 @@ struct RouterForward: RouterPart, ~Copyable {
     self.interface = state.interfaces[interface]
     interfaceCount = state.interfaces.count
     self.isOrigin = isOrigin
-    routes = state.routes
+    routes = state.routes(of: interface)
     neighbours = NeighbourReader(state.neighbours.reader)
     macs = FlatArray(state.interfaces.map(\.mac))
     linkLocal = FlatArray(state.interfaces[interface].linkLocal)
-    ownSources = state.ownSources
+    ownSources = AddressFilter(state.peers(of: interface).flatMap(\.addresses))
   }
 
   var outputs: [OutputDescription] {
@@ -260,7 +260,7 @@ struct RouterForward: RouterPart, ~Copyable {
   }
 
   /// Chooses among several next hops: by flow, and for IPv6 by the flow label, too (RFC 6438, 3).
-  private static func pathHash(_ packet: borrowing Packet) -> UInt32 {
+  static func pathHash(_ packet: borrowing Packet) -> UInt32 {
     packet.flowHash ^ (packet.ipv6?.flowLabel ?? 0) &* 0x9E37_79B1
   }
 

@@ -12,6 +12,14 @@ enum ReversePath: String, CaseIterable, SettingChoice, Sendable {
   case strict
 }
 
+/// Who answers for a router's own addresses.
+enum RouterHost: String, CaseIterable, SettingChoice, Sendable {
+  /// The router: pings, errors and resets.
+  case router
+  /// The kernel, which sees the same packets: the router is silent.
+  case kernel
+}
+
 /// An interface of a router, as its settings describe it.
 struct RouterInterface: Sendable {
   let name: String
@@ -22,6 +30,12 @@ struct RouterInterface: Sendable {
   /// Longest IP packet in bytes.
   let mtu: Int
   let reversePath: ReversePath
+  /// The number of its VRF.
+  let vrf: Int
+  /// What the kernel calls it, where its routes are followed.
+  let kernelName: String
+  /// Whether hosts on its link are told of a better first hop.
+  let redirects: Bool
 
   /// A router has at most so many: packets that wait carry the number in eight bits.
   static let limit = 64
@@ -54,6 +68,8 @@ struct RouterInterface: Sendable {
       return Clash(
         key: "mac", message: "\(mac) is the address of '\(other.name)', too", remedy: "give each interface its own")
     }
+    // What is in another VRF is another network.
+    guard vrf == other.vrf else { return nil }
     for address in addresses where !address.isLinkLocal {
       for there in other.addresses where !there.isLinkLocal {
         if address.address == there.address {

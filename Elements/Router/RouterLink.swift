@@ -18,7 +18,7 @@ struct RouterLink: RouterPart, ~Copyable {
     link = NeighbourLink(
       interface: UInt32(interface), mac: settings.mac, isRouter: settings.isRouter,
       isPromiscuous: settings.isPromiscuous,
-      choice: RoutedNextHop(state: state, interface: UInt32(interface)), table: state.neighbours,
+      choice: RoutedNextHop(state: state, interface: interface), table: state.neighbours,
       addresses: state.addresses[interface], pending: limits.held, depth: limits.pending)
   }
 

@@ -250,7 +250,7 @@ struct RuleConditions {
   // MARK: Joining
 
   /// Narrows the rule by a setting: one of the boxes must hold the packet.
-  private mutating func add(_ key: String, _ alternatives: [RuleTerm], _ settings: inout Settings) {
+  mutating func add(_ key: String, _ alternatives: [RuleTerm], _ settings: inout Settings) {
     guard !terms.isEmpty else { return }
     let place = settings.range(of: key)
     let possible = alternatives.compactMap(\.possible)

@@ -62,6 +62,8 @@ enum RangeField: Int, CaseIterable {
 /// A field that rules compare under a mask, and where it stands in the key.
 enum BitField: Int, CaseIterable {
   case facts, flags, mark, filters, sourceHigh, sourceLow, destinationHigh, destinationLow
+  /// Whoever asks puts them into the key: the zone a packet comes from in the lowest 8 bits, and where it goes above.
+  case zones
 
   var place: KeyPlace {
     switch self {
@@ -69,6 +71,7 @@ enum BitField: Int, CaseIterable {
     case .flags: KeyPlace(word: 0, shift: 32, width: 8)
     case .mark: KeyPlace(word: 2, shift: 32, width: 32)
     case .filters: KeyPlace(word: 3, shift: 32, width: 32)
+    case .zones: KeyPlace(word: 3, shift: 0, width: 32)
     case .sourceHigh: KeyPlace(word: 4, shift: 0, width: 64)
     case .sourceLow: KeyPlace(word: 5, shift: 0, width: 64)
     case .destinationHigh: KeyPlace(word: 6, shift: 0, width: 64)
@@ -106,7 +109,7 @@ enum KeyFacts {
 ///     +---------------+---------------+---------------+-------+-------+
 ///     |             mark              |            length             |
 ///     +-------------------------------+-------------------------------+
-///     |            filters            |               0               |
+///     |            filters            |             zones             |
 ///     +-------------------------------+-------------------------------+
 ///     |  source (16 bytes; IPv4 in the first 4)                       |
 ///     |  destination (16 bytes; IPv4 in the first 4)                  |
@@ -176,5 +179,35 @@ struct RuleKey: BitwiseCopyable, Sendable {
     key.word2 = (UInt64(packet.mark) << 32 | UInt64(UInt32(truncatingIfNeeded: packet.length))).bigEndian
     key.word3 = (UInt64(filters) << 32).bigEndian
     return (key, kind)
+  }
+}
+
+// For elements that decide about sessions rather than packets.
+extension RuleKey {
+  /// Notes the zones that a packet comes from and goes to.
+  mutating func setZones(from: UInt8, to: UInt8) {
+    word3 |= (UInt64(from) | UInt64(to) << 8).bigEndian
+  }
+
+  /// Sets the flags of a TCP packet's key to those of the one that opens a connection.
+  mutating func setOpening() {
+    let head = UInt64(bigEndian: word0)
+    guard head >> 56 == 6 else { return }
+    word0 = (head & ~(0xFF << 32) | UInt64(TCPFlags.syn.rawValue) << 32).bigEndian
+  }
+
+  /// Makes the key of an answer that of the packet it answers.
+  /// - Parameter ingress: The port that one came in by.
+  mutating func turn(ingress: UInt16, isICMP: Bool) {
+    (word4, word5, word6, word7) = (word6, word7, word4, word5)
+    let head = UInt64(bigEndian: word0)
+    if isICMP {
+      let type = head >> 16 & 0xFF
+      let query: UInt64 = type == 0 ? 8 : type - 1
+      word0 = (head & ~(0xFFFF << 16) | query << 16).bigEndian
+    } else {
+      word0 = (head & ~0xFFFF_FFFF | (head & 0xFFFF) << 16 | head >> 16 & 0xFFFF).bigEndian
+    }
+    word1 = (UInt64(bigEndian: word1) & ~(0xFFFF << 16) | UInt64(ingress) << 16).bigEndian
   }
 }

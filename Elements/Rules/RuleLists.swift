@@ -42,7 +42,7 @@ extension Packed {
     for field in RangeField.allCases where ![.transport, .first, .second].contains(field) && !term.isFree(field) {
       groups |= 1 << UInt16(field.place.offset / 4)
     }
-    for field in [BitField.facts, .flags, .mark, .filters] where term[field].mask != 0 {
+    for field in [BitField.facts, .flags, .mark, .filters, .zones] where term[field].mask != 0 {
       groups |= 1 << UInt16(field.place.offset / 4)
     }
     return groups
@@ -73,7 +73,7 @@ private struct ListLayout {
     group0.read = { _ in .range(0...255) }
     group0.isUsed = { _ in false }
     var all = [group0] + RangeField.allCases.dropFirst().map(Self.range)
-    all += [.facts, .flags, .mark, .filters].map(Self.bits)
+    all += [.facts, .flags, .mark, .filters, .zones].map(Self.bits)
     all += [.sourceHigh, .sourceLow, .destinationHigh, .destinationLow].flatMap { field in
       (0..<2).map { Self.prefix(field, half: $0) }
     }

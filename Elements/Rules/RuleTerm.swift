@@ -15,7 +15,7 @@ struct RuleTerm: Sendable {
 
   var kinds: PacketKind
   var ranges: InlineArray<9, Bounds>
-  var bits: InlineArray<8, Bits>
+  var bits: InlineArray<9, Bits>
 
   /// Every packet of these kinds.
   init(_ kinds: PacketKind = .all) {

@@ -49,6 +49,10 @@ extension Pipeline {
     for (old, new) in pairs {
       let replaceable = old.store.objects.flatMap(\.settings)
       if let name, replaceable.isEmpty { refuse(new.range, "'\(name)' has no settings that can be replaced") }
+      for shared in old.store.objects
+      where !shared.settings.isEmpty && !new.store.objects.contains(where: { $0.name == shared.name }) {
+        refuse(new.range, "'\(new.name)' is set otherwise than it runs")
+      }
       for key in Self.differences(old.settings, new.settings) where !replaceable.contains(key) {
         refuse(
           new.settings?[key]?.range ?? new.range,

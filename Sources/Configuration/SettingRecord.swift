@@ -28,6 +28,8 @@ public struct SettingRecord: Sendable {
   public var range: String?
   /// How the value stands in the YAML.
   public var shape = Shape.value
+  /// A word that may stand in the place of a map.
+  public var word: String?
   /// Whether the element can be given this value alone in place of a mapping.
   public var isShorthand = false
   /// The settings of each mapping of a nested, list or named shape.
@@ -40,6 +42,9 @@ public struct SettingRecord: Sendable {
     return switch shape {
     case .value where schema.jsonSchema == #""type": "string""#: "\(described), \(schema.jsonSchema)"
     case .value: #"\#(described), "anyOf": [{\#(schema.jsonSchema)}, {\#(Self.parameterSchema)}]"#
+    case .map where word != nil:
+      #"\#(described), "anyOf": [{"const": \#(quoted(word ?? ""))}, "#
+        + #"{"type": "object", "additionalProperties": {\#(schema.jsonSchema)}}]"#
     case .map: #"\#(described), "type": "object", "additionalProperties": {\#(schema.jsonSchema)}"#
     case .nested: "\(described), \(Self.objectSchema(nested))"
     case .named: #"\#(described), "type": "object", "additionalProperties": {\#(Self.objectSchema(nested))}"#

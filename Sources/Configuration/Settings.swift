@@ -158,15 +158,18 @@ public struct Settings {
   }
 
   /// Takes a mapping whose keys the user chooses and whose values are mappings of settings, in the order of the file.
-  /// - Parameter body: Reads one of them; called with its key.
+  /// - Parameters:
+  ///   - required: Whether it must be given; empty when it is left out.
+  ///   - body: Reads one of them; called with its key.
   public mutating func takeNamed<T>(
-    _ key: String, _ help: String = "", _ body: (String, inout Settings) throws(ConfigurationError) -> T
+    _ key: String, _ help: String = "", required: Bool = true,
+    _ body: (String, inout Settings) throws(ConfigurationError) -> T
   ) throws(ConfigurationError) -> [T] {
-    recordNested(key, help, .named, required: true) { (nested: inout Settings) throws(ConfigurationError) in
+    recordNested(key, help, .named, required: required) { (nested: inout Settings) throws(ConfigurationError) in
       try body("name", &nested)
     }
     guard let node = node(key, shorthand: false) else {
-      noteMissing(key, "add '\(key):' and under it 'name: { ... }'")
+      if required { noteMissing(key, "add '\(key):' and under it 'name: { ... }'") }
       return []
     }
     guard let entries = node.mapping else {
@@ -185,10 +188,17 @@ public struct Settings {
   }
 
   /// Takes a mapping whose keys the user chooses, in the order of the file; empty when it is left out.
+  /// - Parameter word: What may stand in its place, for which `has(_:saying:)` tells; it is empty then.
   public mutating func takeMap<T: SettingValue>(
-    _ key: String, of type: T.Type = T.self, _ help: String = "", required: Bool = false, shorthand: Bool = false
+    _ key: String, of type: T.Type = T.self, _ help: String = "", required: Bool = false, shorthand: Bool = false,
+    orWord word: String? = nil
   ) throws(ConfigurationError) -> [MapEntry<T>] {
     record(key, T.schema, help, required: required, shape: .map, shorthand: shorthand)
+    if isProbe, !records.isEmpty { records[records.count - 1].word = word }
+    if let word, has(key, saying: word) {
+      taken.append(key)
+      return []
+    }
     guard let node = node(key, shorthand: shorthand) else {
       if required { noteMissing(key, "add '\(key):' and under it 'name: \(T.schema.example)'") }
       return []
@@ -224,6 +234,11 @@ public struct Settings {
 
   /// Whether a key is given; does not take it.
   public func has(_ key: String) -> Bool { members.contains { $0.key.scalar == key } }
+
+  /// Whether a key is given with this word alone as its value; does not take it.
+  public func has(_ key: String, saying word: String) -> Bool {
+    members.contains { $0.key.scalar == key && $0.value.scalar == word }
+  }
 
   // MARK: Mistakes
 

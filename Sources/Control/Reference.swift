@@ -61,6 +61,7 @@ public struct Reference {
     records.flatMap { record -> [String] in
       var line = "\(indent)\(record.key)  \(record.schema.name)"
       if let range = record.range { line += ", \(range)" }
+      if let word = record.word { line += ", or '\(word)'" }
       line += record.isRequired ? ", required" : record.defaultText.map { ", default \($0)" } ?? ""
       if record.isShorthand { line += ", may stand alone" }
       if !record.help.isEmpty { line += ": \(record.help)" }
@@ -108,7 +109,9 @@ public struct Reference {
 
   private static func rows(_ records: [SettingRecord], prefix: String) -> String {
     records.map { record in
-      let value = record.schema.name.replacingBars + (record.range.map { ", \($0)" } ?? "")
+      let value =
+        record.schema.name.replacingBars + (record.range.map { ", \($0)" } ?? "")
+        + (record.word.map { ", or `\($0)`" } ?? "")
       let fallback = record.isRequired ? "required" : record.defaultText.map { "`\($0)`" } ?? ""
       return "| `\(prefix)\(record.key)` | \(value) | \(fallback) | \(record.help) |\n"
         + rows(record.nested, prefix: "\(prefix)\(record.key).")

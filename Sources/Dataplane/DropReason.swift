@@ -63,6 +63,9 @@ public struct Verdict<Output: OutputEnd>: Sendable {
   @inlinable
   init(code: UInt16) { self.code = code }
 
+  /// The number of the output that the packet leaves by; nil when it is dropped or goes to another worker.
+  @inlinable public var outputIndex: UInt16? { code < VerdictCode.handOver ? code : nil }
+
   /// The packet leaves by `output`.
   @inlinable
   public static func forward(_ output: Output) -> Verdict { Verdict(code: output.index) }

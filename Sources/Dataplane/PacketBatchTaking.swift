@@ -24,3 +24,11 @@ extension PacketBatch where E: ~Copyable {
     }
   }
 }
+
+extension Emitter where E: ~Copyable {
+  /// Does with a packet that was given away what a verdict says.
+  @inlinable
+  public mutating func carryOut(_ verdict: Verdict<E.Output>, _ packet: consuming Packet) {
+    unsafe burst.pointee.emit(packet.release(), position: position, output: verdict.code)
+  }
+}

@@ -110,7 +110,7 @@ extension Context {
   }
 }
 
-extension Emitter {
+extension Emitter where E: ~Copyable {
   /// Sends a packet to `output`, behind the one at hand and what was sent behind it before. Packets that are sent ahead
   /// have to be sent first.
   public mutating func emitBehind(_ packet: consuming Packet, to output: E.Output) {

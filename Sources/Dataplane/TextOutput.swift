@@ -17,6 +17,12 @@ public final class TextOutput {
     if buffer.count >= 65_536 { flush() }
   }
 
+  /// Adds bytes as they are.
+  public func write(bytes: [UInt8]) {
+    buffer += bytes
+    if buffer.count >= 65_536 { flush() }
+  }
+
   /// Writes out what was collected.
   public func flush() {
     guard !buffer.isEmpty, problem == nil else { return }

@@ -11,7 +11,7 @@ public final class FlatStorage: @unchecked Sendable {
   deinit { unsafe base.deallocate() }
 }
 
-/// An immutable array for packet loops: reading an element checks the bounds, and touches no reference count.
+/// An array for packet loops, of a fixed length: reading an element checks the bounds, and touches no reference count.
 @safe @frozen
 public struct FlatArray<Element: BitwiseCopyable & Sendable>: Sendable {
   @usableFromInline let storage: FlatStorage
@@ -28,11 +28,27 @@ public struct FlatArray<Element: BitwiseCopyable & Sendable>: Sendable {
     for (index, element) in elements.enumerated() { unsafe (base + index).initialize(to: element) }
   }
 
+  /// The same element `count` times.
+  @inlinable
+  public init(repeating element: Element, count: Int) {
+    self.count = count
+    storage = FlatStorage(byteCount: count * MemoryLayout<Element>.stride, alignment: MemoryLayout<Element>.alignment)
+    unsafe base = storage.base.bindMemory(to: Element.self, capacity: count)
+    unsafe base.initialize(repeating: element, count: count)
+  }
+
   /// The element at `index`, which must be below `count`.
   @inlinable
   public subscript(index: Int) -> Element {
     precondition(UInt(bitPattern: index) < UInt(bitPattern: count), "index out of range")
     return unsafe base[index]
+  }
+
+  /// Replaces the element at `index`, which must be below `count`. To be called by one thread, and only while no other
+  /// reads the element: before anything leads to it, or once all readers have been waited for.
+  public func set(_ index: Int, _ element: Element) {
+    precondition(UInt(bitPattern: index) < UInt(bitPattern: count), "index out of range")
+    unsafe base[index] = element
   }
 }
 

@@ -20,6 +20,9 @@ struct IndexLists {
   /// The number that has been on a list for longest.
   func first(of list: Int) -> Int? { firsts[list] == Self.none ? nil : Int(firsts[list]) }
 
+  /// The number behind this one on its list.
+  func following(_ index: Int) -> Int? { next[index] == Self.none ? nil : Int(next[index]) }
+
   /// Puts a number at the end of a list; it stays where it is when it is on one already.
   mutating func append(_ index: Int, to list: Int) {
     guard self.list[index] == Self.none else { return }

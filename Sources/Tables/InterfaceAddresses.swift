@@ -57,30 +57,38 @@ public final class InterfaceAddresses: Sendable {
     var entries: [Entry]
     var hasStarted = false
     var conflicts: UInt64 = 0
+    /// Spreads IPv4 probes.
+    var random: UInt64 = 0
   }
 
   /// RFC 5227, 1.1, in nanoseconds.
   private static let announceInterval: UInt64 = 2_000_000_000
   private static let announcements = 2
   private static let defendInterval: UInt64 = 10_000_000_000
+  private static let shortestProbeInterval: UInt64 = 1_000_000_000
+  private static let longestProbeInterval: UInt64 = 2_000_000_000
+  private static let announceWait: UInt64 = 2_000_000_000
   /// RFC 4861, 10: MAX_RTR_SOLICITATION_DELAY.
   private static let longestStartDelay: UInt64 = 1_000_000_000
 
   private let inside: Mutex<Inside>
   private let probes: Int
+  private let probes4: Int
   private let probeInterval: UInt64
 
   /// The addresses of an interface.
   /// - Parameters:
   ///   - probes: How often each IPv6 address is probed before it is used (RFC 4862's DupAddrDetectTransmits); 0: never.
-  ///   - probeInterval: Time between probes, and behind the last, in nanoseconds.
-  public init(_ addresses: [InterfaceAddress], probes: Int, probeInterval: UInt64) {
+  ///   - probes4: How often each IPv4 address is (RFC 5227's PROBE_NUM); 0: never.
+  ///   - probeInterval: Time between IPv6 probes, and behind the last, in nanoseconds.
+  public init(_ addresses: [InterfaceAddress], probes: Int, probes4: Int = 0, probeInterval: UInt64) {
     self.probes = probes
+    self.probes4 = probes4
     self.probeInterval = probeInterval
     inside = Mutex(
       Inside(
         entries: addresses.map { address in
-          let isProbed = if case .v6 = address.address { probes > 0 } else { false }
+          let isProbed = if case .v6 = address.address { probes > 0 } else { probes4 > 0 }
           return Entry(
             address: address.address, prefix: address.prefix, state: isProbed ? .tentative : .preferred, left: 0,
             next: nil)
@@ -97,10 +105,12 @@ public final class InterfaceAddresses: Sendable {
     inside.withLock { inside in
       guard !inside.hasStarted else { return false }
       inside.hasStarted = true
+      inside.random = random
       let delay = Self.longestStartDelay.multipliedFullWidth(by: random).high
       for index in inside.entries.indices {
         let isTentative = inside.entries[index].state == .tentative
-        inside.entries[index].left = isTentative ? probes : Self.announcements
+        let isIPv4 = if case .v4 = inside.entries[index].address { true } else { false }
+        inside.entries[index].left = !isTentative ? Self.announcements : isIPv4 ? probes4 : probes
         inside.entries[index].next = isTentative ? Self.sum(now, delay) : now
       }
       return true
@@ -115,7 +125,7 @@ public final class InterfaceAddresses: Sendable {
         if inside.entries[index].state == .tentative {
           if inside.entries[index].left > 0 {
             inside.entries[index].left -= 1
-            inside.entries[index].next = Self.sum(now, probeInterval)
+            inside.entries[index].next = Self.sum(now, pause(behind: inside.entries[index], &inside.random))
             return .probe(inside.entries[index].address)
           }
           inside.entries[index].state = .preferred
@@ -127,6 +137,15 @@ public final class InterfaceAddresses: Sendable {
       }
       return nil
     }
+  }
+
+  /// Time from a probe to what comes behind it.
+  private func pause(behind entry: Entry, _ random: inout UInt64) -> UInt64 {
+    guard case .v4 = entry.address else { return probeInterval }
+    guard entry.left > 0 else { return Self.announceWait }
+    random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+    let span = Self.longestProbeInterval - Self.shortestProbeInterval
+    return Self.shortestProbeInterval + span.multipliedFullWidth(by: random).high
   }
 
   /// When to call `nextAction` next, in nanoseconds; nil: not any more.
@@ -164,7 +183,7 @@ public final class InterfaceAddresses: Sendable {
   }
 
   /// Tells that another node was heard to use an address of this one. One that is tentative is a duplicate from now on
-  /// (RFC 4862, 5.4.3 and 5.4.4).
+  /// (RFC 4862, 5.4.3 and 5.4.4; RFC 5227, 2.1.1).
   /// - Returns: Whether the address is to be announced in its defence, which is at most once in ten seconds
   ///   (RFC 5227, 2.4).
   public func noteConflict(_ address: IPAddress, now: UInt64) -> Bool {

@@ -5,6 +5,8 @@ protocol PrefixRecord: BitwiseCopyable {
   static var empty: Self { get }
   /// The length plus one above 24 bits of value; 0 for none.
   var meta: UInt32 { get set }
+  /// The address in the highest bits of an IPv6 address's width.
+  var bits: IPv6Address { get }
   /// A mixture of the address and the length.
   var hash: UInt64 { get }
   init(_ bits: IPv6Address, length: Int, value: UInt32)
@@ -42,6 +44,8 @@ struct IPv4Record: PrefixRecord {
     set { word = word & 0xFFFF_FFFF_0000_0000 | UInt64(newValue) }
   }
 
+  var bits: IPv6Address { IPv6Address(high: word & 0xFFFF_FFFF_0000_0000, low: 0) }
+
   var hash: UInt64 { mixture(word & 0xFFFF_FFFF_FF00_0000) }
 
   func isSamePrefix(as other: IPv4Record) -> Bool { (word ^ other.word) >> 24 == 0 }
@@ -64,6 +68,8 @@ struct IPv6Record: PrefixRecord {
   init(_ bits: IPv6Address, length: Int, value: UInt32) {
     self.init(bits, meta: Self.meta(length: length, value: value))
   }
+
+  var bits: IPv6Address { IPv6Address(high: high, low: low) }
 
   var hash: UInt64 { mixture(high ^ mixture(low ^ UInt64(meta >> 24))) }
 
@@ -98,6 +104,15 @@ struct PrefixMap<Record: PrefixRecord> {
   func value(_ bits: IPv6Address, length: Int) -> UInt32? {
     let found = records[place(of: Record(bits, length: length, value: 0))]
     return found.meta == 0 ? nil : found.value
+  }
+
+  /// How many places there are, some of them without a prefix.
+  var placeCount: Int { records.count }
+
+  /// The prefix at a place, in the highest bits of an IPv6 address's width, and its value; nil where there is none.
+  func entry(at place: Int) -> (bits: IPv6Address, length: Int, value: UInt32)? {
+    let record = records[place]
+    return record.meta == 0 ? nil : (record.bits, record.length, record.value)
   }
 
   mutating func insert(_ bits: IPv6Address, length: Int, value: UInt32) {

@@ -11,16 +11,20 @@ public struct ReassemblyTable: ~Copyable {
     let words: (UInt64, UInt64, UInt64, UInt64)
     let rest: UInt64
 
-    /// Of an IPv4 datagram; the addresses in the host's byte order.
-    public init(source: UInt32, destination: UInt32, identification: UInt32, protocolNumber: UInt8) {
+    /// Of an IPv4 datagram; the addresses in the host's byte order. Datagrams of different zones have nothing in common.
+    public init(
+      source: UInt32, destination: UInt32, identification: UInt32, protocolNumber: UInt8, zone: UInt16 = 0
+    ) {
       words = (UInt64(source), UInt64(destination), 0, 0)
-      rest = 4 << 40 | UInt64(protocolNumber) << 32 | UInt64(identification)
+      rest = UInt64(zone) << 48 | 4 << 40 | UInt64(protocolNumber) << 32 | UInt64(identification)
     }
 
     /// Of an IPv6 datagram; the halves of the addresses in the host's byte order.
-    public init(source: (UInt64, UInt64), destination: (UInt64, UInt64), identification: UInt32) {
+    public init(
+      source: (UInt64, UInt64), destination: (UInt64, UInt64), identification: UInt32, zone: UInt16 = 0
+    ) {
       words = (source.0, source.1, destination.0, destination.1)
-      rest = 6 << 40 | UInt64(identification)
+      rest = UInt64(zone) << 48 | 6 << 40 | UInt64(identification)
     }
 
     public static func == (left: Key, right: Key) -> Bool { left.words == right.words && left.rest == right.rest }

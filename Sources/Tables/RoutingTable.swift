@@ -101,6 +101,31 @@ public struct RoutingTable: ~Copyable, Sendable {
     }
   }
 
+  /// Some of the routes, in no order. A list that is made by several calls lacks none that was there all the time, unless
+  /// routes came meanwhile and the table grew.
+  /// - Parameters:
+  ///   - position: 0 first, then what the call before returned.
+  ///   - limit: How much is looked at.
+  /// - Returns: Routes, and where to go on; nil at the end.
+  public func routes(from position: Int, limit: Int) -> (routes: [Route], next: Int?) {
+    writing.state.withLock { writer in
+      let (v4, v6) = (writer.v4.placeCount, writer.v6.placeCount)
+      let start = min(max(position, 0), v4 + v6)
+      let end = min(start + limit, v4 + v6)
+      var routes: [Route] = []
+      for place in start..<end {
+        if place < v4 {
+          guard let found = writer.v4.entry(at: place) else { continue }
+          let address = IPv4Address(rawValue: UInt32(truncatingIfNeeded: found.bits.high >> 32))
+          routes.append(Route(.v4(IPv4Prefix(masking: address, length: found.length)), found.value))
+        } else if let found = writer.v6.entry(at: place - v4) {
+          routes.append(Route(.v6(IPv6Prefix(masking: found.bits, length: found.length)), found.value))
+        }
+      }
+      return (routes, end < v4 + v6 ? end : nil)
+    }
+  }
+
   /// What the longest prefix that contains an address leads to.
   @inlinable
   public func lookup(_ address: IPv4Address) -> UInt32? {

@@ -105,6 +105,27 @@ extension TCPHeader where Access == ReadWrite {
     bytes.set(2, word16: port)
   }
 
+  /// Sets the sequence number and patches the checksum.
+  @inlinable
+  public func setSequenceNumber(_ number: UInt32) {
+    setChecksum(Checksum.updated(checksum, replacing: sequenceNumber, with: number))
+    bytes.set(4, word32: number)
+  }
+
+  /// Sets the acknowledgement number and patches the checksum.
+  @inlinable
+  public func setAcknowledgmentNumber(_ number: UInt32) {
+    setChecksum(Checksum.updated(checksum, replacing: acknowledgmentNumber, with: number))
+    bytes.set(8, word32: number)
+  }
+
+  /// Sets the window field and patches the checksum.
+  @inlinable
+  public func setWindow(_ window: UInt16) {
+    setChecksum(Checksum.updated(checksum, replacing: self.window, with: window))
+    bytes.set(14, word16: window)
+  }
+
   /// Sets the checksum field as it is given.
   @inlinable public func setChecksum(_ value: UInt16) { bytes.set(16, word16: value) }
 

@@ -104,11 +104,11 @@ extension Runs {
 
     private static let elements = catalogue + [ElementKind(Keeper.self), ElementKind(Beside.self)]
 
-    private func write(_ elements: String, graph: String, workers: Int = 1) throws {
+    private func write(_ elements: String, graph: String, workers: Int = 1, rate: String = "20kpps") throws {
       try """
       nfv: 1
       runtime: { packets: 4096, memory: 64, workers: \(workers) }
-      ports: { lan: { traffic: { flows: 64, rate: 20kpps } }, wan: null, other: null }
+      ports: { lan: { traffic: { flows: 64, rate: \(rate) } }, wan: null, other: null }
       elements:
       \(elements)
       graph: [\(graph)]
@@ -236,6 +236,82 @@ extension Runs {
           "  route: { LookupRoute: { routes: { 0.0.0.0/0: other } } }\n  in: { CheckIP: { checksum: no } }",
           graph: "lan -> in -> route, in.other -> drop, route.near -> wan, route.other -> other")
         #expect(refusal { try ask("reload") }.contains("'checksum' differs from what runs"))
+      }
+      #expect(outcome.report.isBalanced && outcome.report.balance.dropped == 0)
+    }
+
+    /// Were rules of one version ever used with outputs of the other, packets would be taken for what the other version
+    /// has in the same place, which is dropped. There are enough rules for access lists.
+    @Test(arguments: [1, 2]) func classifyNeverMixesOldRulesWithNew(workers: Int) throws {
+      let scans = (1...20).map { "- { to: bad, protocol: tcp, destination_port: \($0) }" }
+      let good = ["- { to: good, protocol: udp }"]
+      func rules(_ list: [String]) throws {
+        try list.joined(separator: "\n").write(toFile: folder + "/rules.yaml", atomically: true, encoding: .utf8)
+      }
+      try rules(good + scans)
+      try write(
+        "  sort: { Classify: { file: rules.yaml, else: rest } }",
+        graph: "lan -> sort, sort.good -> wan, sort.bad -> drop, sort.rest -> drop", workers: workers, rate: "500kpps")
+      let outcome = try whileRunning {
+        for round in 1...30 {
+          try rules(round % 2 == 0 ? good + scans : scans + good)
+          #expect(try ask("reload", ["element": "sort"]).map { $0["element"] } == ["sort"])
+        }
+      }
+      #expect(outcome.report.isBalanced && outcome.report.balance.dropped == 0)
+      #expect(outcome.report.balance.transmitted > 0)
+    }
+
+    @Test(arguments: [1, 2]) func aRouterLosesNothingWhileItsRoutesAreReplaced(workers: Int) throws {
+      func write(_ inline: String, _ lines: [String], more: String = "") throws {
+        try lines.joined(separator: "\n").write(toFile: folder + "/routes.txt", atomically: true, encoding: .utf8)
+        try """
+        nfv: 1
+        runtime: { packets: 4096, memory: 64, workers: \(workers) }
+        ports:
+          lan:
+            traffic: { flows: 256, rate: 40kpps, destination: 10.0.0.0/16, destination_mac: 02:00:00:00:00:01 }
+          wan: null
+        elements:
+          rt:
+            Router:
+              interfaces:
+                lan: { mac: 02:00:00:00:00:01, addresses: 192.0.2.1/24, dad: 0 }
+                wan:
+                  mac: 02:00:00:00:00:02
+                  addresses: 203.0.113.1/24
+                  dad: 0
+                  static: { 203.0.113.8: 02:00:00:00:00:08, 203.0.113.9: 02:00:00:00:00:09 }\(more)
+              routes: { \(inline) }
+              table: routes.txt
+        graph: [lan -> rt.lan, rt.lan -> lan, wan -> rt.wan, rt.wan -> wan]
+        """.write(toFile: file, atomically: true, encoding: .utf8)
+      }
+      func lines(_ count: Int, by hop: String) -> [String] { (0..<count).map { "10.0.\($0).0/24 \(hop)" } }
+      func way(_ address: String) throws -> [String: String] {
+        try #require(ask("routes", of: "rt", ["for": address]).first)
+      }
+      try write("10.0.0.0/8: 203.0.113.9", lines(100, by: "203.0.113.8"))
+      let outcome = try whileRunning {
+        for round in 1...10 {
+          let hop = round % 2 == 0 ? "203.0.113.8" : "203.0.113.9"
+          try write("10.0.0.0/8: \(hop)", lines(round * 20, by: hop))
+          let replaced = try ask("reload")
+          #expect(replaced.map { $0["element"] } == ["rt"])
+          let found = try way("10.0.5.1")
+          #expect(found == ["prefix": "10.0.5.0/24", "to": "\(hop)@wan"])
+        }
+        // What is wrong is said with its place, and changes nothing.
+        try write("10.0.0.0/8: 203.0.113.8", ["10.0.5.0/24 blackhole", "10.0.6.0/24 198.51.100.7"])
+        #expect(refusal { try ask("reload") }.contains("routes.txt:2:13"))
+        try write("10.0.0.0/8: blackhole", [], more: "\n          mtu: 1400")
+        #expect(refusal { try ask("reload") }.contains("'interfaces' differs from what runs"))
+        let kept = try way("10.0.5.1")
+        #expect(kept == ["prefix": "10.0.5.0/24", "to": "203.0.113.8@wan"])
+        try write("10.0.0.0/8: 203.0.113.9", [])
+        try ask("reload", ["element": "rt"])
+        let last = try way("10.0.5.1")
+        #expect(last == ["prefix": "10.0.0.0/8", "to": "203.0.113.9@wan"])
       }
       #expect(outcome.report.isBalanced && outcome.report.balance.dropped == 0)
     }

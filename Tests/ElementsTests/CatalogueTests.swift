@@ -36,10 +36,35 @@ import Testing
       """,
     ],
     "CheckIP": ["", "{ checksum: no, addresses: no }"],
+    "Firewall": [
+      "rules: [{ action: accept }]",
+      """
+      zones: { lan: { networks: [10.0.0.0/30, "2001:db8::/64"] }, wan: {} }
+      anti_spoofing: no
+      pickup: yes
+      sessions: 40
+      connections_per_source: 5
+      syn_proxy: { half_open: 5 }
+      rules:
+        - { action: accept, from: lan }
+        - { action: reject, protocol: [tcp, udp], destination_port: 1-30000 }
+        - { action: accept, to: wan }
+      """,
+      """
+      rules: [{ action: reject, protocol: icmp }, { action: accept }]
+      rate_per_source: 1pps
+      syn_proxy: { mode: always }
+      ip_options: [router-alert, record-route, timestamp]
+      """,
+    ],
     "DecTTL": ["", "multicast: no"],
     "ICMPEcho": ["", "addresses: [10.0.0.1, 2001:db8::2]"],
     "FragmentIP": ["100", ""],
     "ICMPError": ["source: [192.0.2.1, 2001:db8:ffff::1]"],
+    "NAT": [
+      "10.0.0.2", "{ outside: 203.0.113.1, filtering: address-dependent, blocks: { size: 64 } }",
+      "{ outside: 203.0.113.0/29, static: { inside: 10.0.0.1, outside: 10.0.0.2 }, exhausted: refuse, mss: 1000 }",
+    ],
     "ReassembleIP": ["", "{ packets: 3, fragments: 5 }"],
     "LookupRoute": ["routes: { 10.0.0.0/30: near, 10.0.0.0/8: far, 2001:db8::/64: six }"],
     "ARPResponder": ["{ addresses: [10.0.0.1, 10.0.0.4/30], mac: 02:00:00:00:00:99 }"],
@@ -49,6 +74,36 @@ import Testing
       { mac: 02:00:00:00:00:02, addresses: [10.0.0.2/24, 2001:db8::2/64], gateway4: 10.0.0.1, gateway6: 2001:db8::1 }
       """,
       "{ mac: 02:00:00:00:00:02, addresses: 10.0.0.2/8, unresolved: 2, held: 3, pending: 2, promiscuous: yes, dad: 0 }",
+    ],
+    "GREDecap": ["{ addresses: [10.0.0.2, 2001:db8::2], sources: [10.0.0.0/8, \"2001:db8::/32\"] }"],
+    "GREEncap": ["{ source: \"2001:db8::1\", destination: \"2001:db8::9\", dscp: ef }"],
+    "IPIPDecap": ["{ addresses: [10.0.0.2, 2001:db8::2], sources: [10.0.0.0/8, \"2001:db8::/32\"] }"],
+    "IPIPEncap": ["{ source: 10.0.0.1, destination: 10.0.0.9 }"],
+    "LoadBalancer": [
+      """
+      connections: 8
+      timeouts: { opening: 1s, established: 60s, datagrams: 1s }
+      services:
+        one: { address: 10.0.0.2, protocol: udp, ports: 1-100, backends: { a: { address: 10.0.0.3, port: 9 } } }
+        two: { address: 10.0.0.2, affinity: 30s, backends: { a: { address: 10.0.0.3 }, b: { address: 10.0.0.4 } } }
+        six:
+          { address: "2001:db8::2", protocol: any, backends: { a: { address: "2001:db8::3" } } }
+        tunnel:
+          address: 10.0.0.1
+          protocol: any
+          mode: gre
+          tunnel: { source: "2001:db8::99", mtu: 200 }
+          backends: { a: { address: "2001:db8::3" }, b: { address: "2001:db8::4" } }
+      """,
+      """
+      connections: 20
+      services:
+        nat: { address: 10.0.0.2, protocol: udp, source_nat: [10.0.0.9, 10.0.0.8], backends: { a: { address: 10.0.0.3 } } }
+        tunnel:
+          { address: 10.0.0.1, protocol: any, mode: ipip, tunnel: { source: 10.0.0.9, mtu: 100, dscp: ef },
+            backends: { a: { address: 10.0.0.3 }, b: { address: 10.0.0.4 } } }
+        dsr: { address: "2001:db8::1", protocol: any, mode: dsr, backends: { a: { address: "2001:db8::7" } } }
+      """,
     ],
     "VLANTag": ["100", "{ id: 7, priority: 5, type: 802.1ad }"],
     "VLANUntag": ["", "7"],

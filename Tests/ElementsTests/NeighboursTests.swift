@@ -586,6 +586,39 @@ extension ElementUnderTest {
       ]))
   }
 
+  /// An IPv4 address is probed three times, a second or two apart, and announced two seconds later; until then it is
+  /// neither answered for nor used.
+  @Test func rfc5227_2_1_1_probesBeforeUse() throws {
+    let element = try ElementUnderTest(Neighbours.self, settings: "{ \(plain), acd: 3 }")
+    let probe = ownARPRequest("10.0.0.1", sender: "0.0.0.0")
+    func arps(_ result: StepResult) -> Int { result["frames"].count { $0.bytes[12..<14] == [0x08, 0x06] } }
+    #expect(arps(element.receive(arpRequest("10.0.0.1"))) == 0)
+    #expect(arps(element.send(packet(to: "10.0.0.12"))) == 0)
+    var sent: [SentPacket] = []
+    for _ in 0..<5 { sent += element.advance(by: second)["frames"].filter { $0.bytes == probe.bytes } }
+    #expect(sent.count == 3)
+    let later = element.advance(by: 4 * second)["frames"]
+    #expect(later.contains { $0.bytes == ownARPRequest("10.0.0.1").bytes }, "it is announced")
+    #expect(element.receive(arpRequest("10.0.0.1"))["frames"].count == 1)
+    #expect(element.counters["duplicateAddresses"] == 0)
+  }
+
+  /// While an address is probed, any ARP packet from it, and a probe of another node for it, says that it is taken; it is
+  /// not used.
+  @Test(arguments: [
+    arpRequest("10.0.0.77", sender: "10.0.0.1"), arpReply("10.0.0.1"), arpRequest("10.0.0.1", sender: "0.0.0.0"),
+  ])
+  func rfc5227_2_1_1_conflicts(frame: Frame) throws {
+    let element = try ElementUnderTest(Neighbours.self, settings: "{ \(plain), acd: 3 }")
+    _ = element.advance(by: second)
+    let result = element.receive(frame)
+    #expect(result.drops == ["conflict": 1] && result.sent.isEmpty)
+    let later = element.advance(by: 20 * second)["frames"]
+    #expect(!later.contains { $0.bytes == ownARPRequest("10.0.0.1").bytes })
+    #expect(element.receive(arpRequest("10.0.0.1")).sent.isEmpty)
+    #expect(element.counters["duplicateAddresses"] == 1)
+  }
+
   /// A node's own probe that comes back is no sign of a duplicate.
   @Test func rfc4862_5_4_3_aProbeThatComesBackIsNoDuplicate() throws {
     let element = try ElementUnderTest(Neighbours.self, settings: Self.probing)

@@ -71,6 +71,38 @@ import Testing
         == ["3:29 next hop 203.0.113.9 is on no connected network"])
   }
 
+  @Test func nextHopsBehindOthers() throws {
+    func routes(_ text: String) throws -> [String] { try mistakes([lan, wan], routes: "{ \(text) }") }
+    #expect(try routes("10.0.0.0/8: 172.16.0.1, 172.16.0.0/16: 192.0.2.9") == [])
+    let circle = try routes("10.0.0.0/8: 172.16.0.1, 172.16.0.0/16: 10.0.0.1")
+    #expect(circle.count == 2 && circle.allSatisfy { $0.hasSuffix("is reached by no other route than its own") })
+    #expect(try routes("10.0.0.0/8: 10.0.0.1") == ["3:29 next hop 10.0.0.1 is reached by no other route than its own"])
+    // A default route leads to misspelt addresses, too.
+    let default0 = try routes("0.0.0.0/0: 192.0.2.9, 10.0.0.0/8: 203.0.113.9")
+    #expect(default0.count == 1 && default0[0].hasSuffix("next hop 203.0.113.9 is on no connected network"))
+  }
+
+  @Test func vrfs() throws {
+    let red = wan.replacingOccurrences(of: " }", with: ", vrf: red }")
+    #expect(try mistakes([lan, red], more: "vrfs: { red: { routes: { 10.0.0.0/8: 198.51.100.9 } } }") == [])
+    #expect(try mistakes([lan, red], routes: "{ 10.0.0.0/8: 198.51.100.9 }").count == 1, "it is in another VRF")
+    #expect(try mistakes([lan, red], routes: "{ 10.0.0.0/8: 198.51.100.9@wan }") == [], "and named")
+    let unknown = try mistakes([lan, wan], more: "vrfs: { blue: {} }")
+    #expect(unknown.count == 1 && unknown[0].contains("no interface is in a VRF 'blue'"), "\(unknown)")
+    #expect(try mistakes([lan, wan.replacingOccurrences(of: " }", with: ", vrf: \"a b\" }")]).count == 1)
+    let same = lan.replacingOccurrences(of: " }", with: ", vrf: red }").replacingOccurrences(of: "lan:", with: "wan:")
+      .replacingOccurrences(of: "02:00:00:00:00:01", with: "02:00:00:00:00:02")
+    #expect(try mistakes([lan, same]) == [], "addresses may overlap between VRFs")
+  }
+
+  @Test func routesOfTheKernel() throws {
+    #expect(try mistakes([lan, wan], routes: "kernel") == [])
+    #expect(try mistakes([lan, wan], routes: "kernal").count == 1)
+    let both = try mistakes([lan, wan], routes: "kernel", more: "table: routes.txt")
+    #expect(both.count == 1 && both[0].hasSuffix("the kernel's routes are followed, and there is a file of others"))
+    #expect(try mistakes([lan, wan], more: "host: nobody").count == 1)
+  }
+
   @Test func prefixes() throws {
     #expect(
       try mistakes([lan, wan], routes: "{ 10.0.0.0/8: lan, 10.0.0.1/8: wan, 10.0.0.0/33: lan }").count == 2)

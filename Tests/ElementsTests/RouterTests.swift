@@ -502,13 +502,6 @@ import Testing
     #expect(result.all.isEmpty)
     #expect(result.drops == ["neverForICMPError": 4, "notAsked": 2])
   }
-
-  /// TCP that nobody listens for is dropped.
-  @Test func tcpIsDropped() throws {
-    let router = try TestRouter.make()
-    let result = router.push([.fromLAN.host4("192.0.2.1").tcp(), .fromLAN.host6("2001:db8:1::1").tcp()], at: "lan")
-    #expect(result.all.isEmpty && result.drops == ["noListener": 2])
-  }
 }
 
 @Suite struct RouterErrorsTests {

@@ -1,0 +1,39 @@
+public import Configuration
+public import Dataplane
+
+/// Takes packets out of a tunnel: GRE (RFC 2784). The ECN fields of both headers are combined (RFC 6040).
+///
+///     end: { GREDecap: { addresses: 198.51.100.1, sources: 192.0.2.0/24 } }
+///     - check -> end -> route
+///     - end.other -> route
+///
+/// Outer packets in fragments are put together by ReassembleIP in front. The inner time-to-live is lowered by who routes.
+public struct GREDecap: PacketElement {
+  public typealias Output = TunnelEndOutput
+  public typealias Drop = TunnelDrop
+
+  public static let about = ElementDescription(
+    "Takes packets out of a tunnel: GRE (RFC 2784).",
+    example: """
+      elements:
+        check: CheckIP
+        end: { GREDecap: { addresses: 198.51.100.1, sources: 192.0.2.0/24 } }
+      graph:
+        - wan -> check -> end -> lan
+        - check.other -> drop
+        - end.other -> drop
+      """)
+  public static let needs = HeaderState.ip
+
+  private let end: TunnelEnd
+
+  public init(_ settings: inout Settings) throws(ConfigurationError) { end = try TunnelEnd(.gre, &settings) }
+
+  public mutating func process(_ packet: inout Packet) -> Verdict<TunnelEndOutput> {
+    switch end.decapsulate(&packet) {
+    case .done: .forward(.inner)
+    case .other: .forward(.other)
+    case .drop(let reason): .drop(reason)
+    }
+  }
+}
