@@ -47,6 +47,8 @@ struct SwitchPort: Element, ~Copyable {
     case toStation, toGroup, toAll
     /// Not forwarded, though its source is learned (IEEE 802.1Q, 8.7).
     case reservedAddress
+    /// What the link's own end should have kept to itself (IEEE 802.3, 31): not even its source is learned.
+    case pause
     case malformed, invalidSource, frameType, notMember
 
     /// Whether the frame is let in.
@@ -150,7 +152,7 @@ struct SwitchPort: Element, ~Copyable {
         return verdict
       }
       guard note.fate == .toStation else {
-        if note.fate == .reservedAddress { return .drop(Drop.reservedAddress) }
+        if note.fate == .reservedAddress { return Self.refusal(note.fate) }
         floods = note.fate == .toAll ? .all : .groups
         return nil
       }
@@ -188,7 +190,9 @@ struct SwitchPort: Element, ~Copyable {
       index, source: StationKey(source, vlan: note.vlan), destination: StationKey(destination, vlan: note.vlan),
       in: reader)
     note.fate = destination.isMulticast ? (destination.isBroadcast ? .toAll : .toGroup) : .toStation
-    if destination.rawValue >> 4 == 0x0180_C200_000 { note.fate = .reservedAddress }
+    if destination.rawValue >> 4 == 0x0180_C200_000 {
+      note.fate = destination.rawValue & 15 == 1 ? .pause : .reservedAddress
+    }
     if source.isMulticast || source.isZero { note.fate = .invalidSource }
     if tag != nil {
       switch frameTypes {
@@ -209,10 +213,11 @@ struct SwitchPort: Element, ~Copyable {
 
   private static func refusal(_ fate: Fate) -> Verdict<Output> {
     switch fate {
+    case .pause, .reservedAddress: .drop(Drop.reservedAddress)
     case .invalidSource: .drop(Drop.invalidSource)
     case .frameType: .drop(Drop.frameType)
     case .notMember: .drop(Drop.notMember)
-    case .malformed, .reservedAddress, .toStation, .toGroup, .toAll: .drop(.malformed)
+    case .malformed, .toStation, .toGroup, .toAll: .drop(.malformed)
     }
   }
 

@@ -32,6 +32,7 @@ import Testing
       guard frame.count >= 14 else { return [:] }
       let destination = Array(frame[0..<6])
       let source = Array(frame[6..<12])
+      if destination == [1, 0x80, 0xC2, 0, 0, 1] { return [:] }
       if source[0] & 1 == 1 || source.allSatisfy({ $0 == 0 }) { return [:] }
       let port = ports[ingress]
       var inner = frame
@@ -122,6 +123,7 @@ import Testing
     func chance(_ oneIn: Int) -> Bool { Int.random(in: 0..<oneIn, using: &random) == 0 }
     let groups = [
       TestSwitch.everybody, "01:00:5e:00:00:01", "33:33:00:00:00:01", "01:80:c2:00:00:00", "01:80:c2:00:00:0e",
+      "01:80:c2:00:00:01",
     ]
     let source =
       chance(25)

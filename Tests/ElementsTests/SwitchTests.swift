@@ -147,6 +147,16 @@ import Testing
     }
   }
 
+  /// The learning process learns from all frames that are let in, those that are not forwarded among them.
+  @Test func sourcesOfReservedFramesAreLearned() throws {
+    let sw = try TestSwitch.plain(3)
+    _ = send(Frame.ethernet(from: TestSwitch.mac(1), to: "01:80:c2:00:00:0e").filled, "p1", sw)
+    #expect(send(Frame.station(2, to: 1).filled, "p2", sw).ports == ["p1"])
+    // Pause frames are the link's own.
+    _ = send(Frame.ethernet(from: TestSwitch.mac(1), to: "01:80:c2:00:00:01").filled, "p3", sw)
+    #expect(send(Frame.station(2, to: 1).filled, "p2", sw).ports == ["p1"])
+  }
+
   @Test func framesCutShortAreDropped() throws {
     let sw = try TestSwitch.plain(2)
     let frame = Frame(Array(repeating: 2, count: 13))
