@@ -58,7 +58,7 @@ struct ZoneSettings {
     if zones.count > Self.limit {
       settings.reject(settings.range(of: "zones"), "more than \(Self.limit) zones", remedy: "join some")
     }
-    if zones.count == 1 {
+    if settings.entryCount(of: "zones") == 1 {
       settings.reject(
         settings.range(of: "zones"), "one zone has nobody to be protected from",
         remedy: "add the zone on the other side")

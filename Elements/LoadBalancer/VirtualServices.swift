@@ -278,11 +278,11 @@ struct ServiceSettings: Sendable {
   }
 
   private func checkBackends(_ settings: inout Settings) {
-    if backends.isEmpty {
+    if settings.entryCount(of: "backends") == 0 {
       settings.reject(
         settings.range(of: "backends"), "service '\(name)' has no backend",
         remedy: "write under 'backends' a line 'name: { address: ... }'")
-    } else if backends.allSatisfy({ $0.weight == 0 }) {
+    } else if !backends.isEmpty, backends.allSatisfy({ $0.weight == 0 }) {
       settings.reject(
         settings.range(of: "backends"), "every backend of service '\(name)' has weight 0",
         remedy: "give one a weight, or write 'state: drain' where that is meant")

@@ -235,6 +235,9 @@ public struct Settings {
   /// Whether a key is given; does not take it.
   public func has(_ key: String) -> Bool { members.contains { $0.key.scalar == key } }
 
+  /// How many entries the mapping at a key has, those with mistakes included; does not take it.
+  public func entryCount(of key: String) -> Int { members.first { $0.key.scalar == key }?.value.mapping?.count ?? 0 }
+
   /// Whether a key is given with this word alone as its value; does not take it.
   public func has(_ key: String, saying word: String) -> Bool {
     members.contains { $0.key.scalar == key && $0.value.scalar == word }

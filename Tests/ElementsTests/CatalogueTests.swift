@@ -65,6 +65,8 @@ import Testing
       "10.0.0.2", "{ outside: 203.0.113.1, filtering: address-dependent, blocks: { size: 64 } }",
       "{ outside: 203.0.113.0/29, static: { inside: 10.0.0.1, outside: 10.0.0.2 }, exhausted: refuse, mss: 1000 }",
     ],
+    "NAT64": ["{ prefix: 2001:db8::/96, pool: [10.0.0.2] }", "{ prefix: 64:ff9b::/96, pool: [192.0.2.1] }"],
+    "NPTv6": ["{ inside: 2001:db8::/48, outside: 2001:db8:1::/48 }"],
     "ReassembleIP": ["", "{ packets: 3, fragments: 5 }"],
     "LookupRoute": ["routes: { 10.0.0.0/30: near, 10.0.0.0/8: far, 2001:db8::/64: six }"],
     "ARPResponder": ["{ addresses: [10.0.0.1, 10.0.0.4/30], mac: 02:00:00:00:00:99 }"],

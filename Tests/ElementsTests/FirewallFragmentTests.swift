@@ -88,11 +88,12 @@ import Testing
     nfv: 1
     ports: { lan: { pcap: a.pcap }, wan: { pcap: b.pcap } }
     elements:
+      check: CheckIP
       fw:
         Firewall:
           zones: { lan: { ports: lan }, wan: { ports: wan } }
           \(more)
-    graph: [ lan -> fw, wan -> fw, fw.lan -> lan, fw.wan -> wan ]
+    graph: [ lan -> check -> fw, wan -> check, check.other -> drop, fw.lan -> lan, fw.wan -> wan ]
     """
   }
 

@@ -451,6 +451,14 @@ private struct TCPModel {
   }
 
   mutating func sendData(_ who: Int) {
+    let unacknowledged = ends[who].nxt &- ends[who].una
+    if unacknowledged > 0, Int.random(in: 0..<3, using: &random) == 0 {
+      // What was lost is sent again.
+      var segment = acknowledgment(who)
+      segment.sequence = ends[who].una
+      segment.length = UInt32.random(in: 1...min(unacknowledged, 1460), using: &random)
+      return pass(who, segment)
+    }
     let room = Int32(bitPattern: ends[who].limit &- ends[who].nxt)
     guard room > 0, !ends[who].hasFinished else { return }
     var segment = acknowledgment(who)
