@@ -68,7 +68,7 @@ final class BalancerControl: ControlTask, Replaceable, @unchecked Sendable {
           continue
         }
         settings.reject(
-          settings.range(of: "services"),
+          backend.range ?? settings.range(of: "services"),
           "backend '\(backend.name)' of '\(service.name)' is the virtual address of '\(claimed.name)'",
           remedy: "give the backend's own address")
       }

@@ -66,6 +66,8 @@ struct BackendSettings: Sendable {
   var weight: UInt32
   let mac: MACAddress?
   var state: BackendState
+  /// Where it is written.
+  let range: SourceRange?
 
   /// What makes it the same backend on every balancer.
   var identity: String { "\(address) \(port)" }
@@ -74,6 +76,7 @@ struct BackendSettings: Sendable {
 
   init(name: String, _ settings: inout Settings, _ service: ServiceSettings) throws(ConfigurationError) {
     self.name = name
+    range = settings.range
     address = try settings.take("address", "the backend's address")
     port = UInt16(try settings.takeIfPresent("port", in: 1...65_535, "the backend's port; the packet's own") ?? 0)
     weight = UInt32(try settings.take("weight", default: 1, in: Self.weights, "its share; 0 takes no new connections"))
@@ -86,6 +89,7 @@ struct BackendSettings: Sendable {
 
   init(name: String, address: IPAddress, port: UInt16, weight: UInt32, mac: MACAddress?) {
     (self.name, self.address, self.port, self.weight, self.mac, state) = (name, address, port, weight, mac, .up)
+    range = nil
   }
 
   struct Flaw {

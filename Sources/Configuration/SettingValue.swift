@@ -17,7 +17,8 @@ public struct ValueSchema: Sendable {
   /// The name as it stands behind "is not": with an article where it takes one.
   var phrase: String {
     if ["text", "yes or no", "TCP flags"].contains(name) || name.contains("|") { return name }
-    let takesAn = name.hasPrefix("IP") || name.first.map { "aeiouAEIOU".contains($0) } ?? false
+    let takesAn =
+      name.hasPrefix("IP") || name.hasPrefix("HTTP") || name.first.map { "aeiouAEIOU".contains($0) } ?? false
     return (takesAn ? "an " : "a ") + name
   }
 }

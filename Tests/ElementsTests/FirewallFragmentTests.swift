@@ -105,7 +105,7 @@ import Testing
     let out = Frame.ethernet().ipv4(from: "10.0.0.5", to: "192.0.2.9")
     let back = Frame.ethernet().ipv4(from: "192.0.2.9", to: "10.0.0.5")
     func send(_ frame: Frame, at port: String) -> String {
-      let result = bench.push([frame.from(port: port == "lan" ? 0 : 1)], at: port)
+      let result = bench.push([frame.from(port: Pipeline.portNumber(port == "lan" ? 0 : 1))], at: port)
       return result.drops.first?.key ?? (result["lan"].isEmpty ? "wan" : "lan")
     }
     let query = out.udp(from: 3000, to: 53)

@@ -120,7 +120,7 @@ import Testing
         """
           one: { address: 203.0.113.80, backends: { a: { address: 192.0.2.1 } } }
           two: { address: 203.0.113.81, mode: dsr, backends: { b: { address: 203.0.113.80 } } }
-        """) == ["2 one: backend 'b' of 'two' is the virtual address of 'one'"])
+        """) == ["3 {: backend 'b' of 'two' is the virtual address of 'one'"])
   }
 
   @Test func checksAreOfTheirKind() throws {
