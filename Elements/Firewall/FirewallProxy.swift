@@ -108,7 +108,9 @@ extension FirewallCore {
     guard segment.acknowledgment == session.shift &+ 1 || segment.flags.contains(.rst) else {
       return .drop(Firewall.Drop.badAcknowledgment)
     }
-    guard segment.sequence == session.tcp.initiator.end else { return .drop(Firewall.Drop.outOfWindow) }
+    // Probes of the closed window may have the number before (RFC 9293, 3.8.4 and 3.8.6.1).
+    let next = session.tcp.initiator.end
+    guard segment.sequence == next || segment.sequence == next &- 1 else { return .drop(Firewall.Drop.outOfWindow) }
     if segment.flags.contains(.rst) {
       let to = session.to
       end(flow, &sessions)

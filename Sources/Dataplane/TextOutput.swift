@@ -24,6 +24,7 @@ public final class TextOutput {
   }
 
   /// Writes out what was collected.
+  @inline(never)
   public func flush() {
     guard !buffer.isEmpty, problem == nil else { return }
     if descriptor < 0, !open() { return }

@@ -247,8 +247,8 @@ public struct TCPTracker: Sendable, BitwiseCopyable {
     }
     switch state {
     case .synSent:
-      // An end that believes in an old connection acknowledges that; the initiator resets it (RFC 9293, 3.5.1).
-      return reply && !segment.flags.contains(.fin) ? .unbelieved : .badHandshake
+      // An end that believes in an old connection acknowledges that, and no more; the initiator resets it (RFC 9293, 3.5.1).
+      return reply && segment.end == segment.sequence ? .unbelieved : .badHandshake
     case .simultaneousOpen: return judgeAgreement(segment, reply: reply)
     case .synReceived: return judgeCompletion(segment, reply: reply)
     case .closed: return .outOfWindow

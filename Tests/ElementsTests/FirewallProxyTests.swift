@@ -161,6 +161,8 @@ import Testing
     #expect(bench.send(client(bench, "A", 1001, cookie &+ 1)) == "lan")
     let again = try #require(bench.element.push(client(bench, "PA", 1001, cookie &+ 1, data: 9))["lan"].first)
     #expect(again.tcpFlags == 0x02 && again.tcpSequence == 1000)
+    let probe = try #require(bench.element.push(client(bench, "A", 1000, cookie &+ 1))["lan"].first)
+    #expect(probe.tcpFlags == 0x02 && probe.tcpSequence == 1000)
     #expect(bench.send(client(bench, "PA", 1002, cookie &+ 1, data: 9)) == "outOfWindow")
     #expect(bench.send(client(bench, "R", 1001, 0)) == "lan")
     #expect(bench.counter("sessions") == 0)

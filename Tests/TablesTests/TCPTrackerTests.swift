@@ -146,6 +146,8 @@ private final class Play {
     let tracker = Tracking(TCPTracker(opening: TCPSegment(sequence: 400, flags: .syn)))
     let old = TCPSegment(sequence: 300, acknowledgment: 100, flags: .ack)
     #expect(tracker.judge(old, reply: true) == .unbelieved)
+    let data = TCPSegment(sequence: 300, acknowledgment: 100, flags: .ack, length: 1)
+    #expect(tracker.judge(data, reply: true) == .badHandshake)
     #expect(tracker.judge(TCPSegment(sequence: 100, flags: .rst), reply: false) == .unbelieved)
     #expect(tracker.state == .synSent)
     #expect(tracker.judge(TCPSegment(sequence: 400, flags: .syn), reply: false) == .accepted)
