@@ -176,10 +176,7 @@ struct BalancerState: ~Copyable, Sendable {
   }
 
   /// Whether packets to here may be answers of a backend, to a connection whose source is translated.
-  func isSource(_ address: IPv6Address) -> Bool {
-    for index in 0..<sources.count where sources[index] == address { return true }
-    return false
-  }
+  func isSource(_ address: IPv6Address) -> Bool { sources.contains(address) }
 
   /// The worker that has the connections of a packet's client; the own one's number for packets to no service.
   func owner(

@@ -24,8 +24,10 @@ struct IPTranslator {
   /// The length of the IPv4 packet that an IPv6 packet becomes.
   static func lengthInIPv4(_ header: TranslatedIPv6) -> Int { 20 + header.payloadLength }
 
-  /// The length of the IPv6 packet that a whole IPv4 packet becomes.
-  static func lengthInIPv6(_ header: TranslatedIPv4) -> Int { 40 + header.payloadLength }
+  /// The length of the IPv6 packet that an IPv4 packet becomes; a fragment has a header more.
+  static func lengthInIPv6(_ header: TranslatedIPv4) -> Int {
+    40 + header.payloadLength + (header.fragment == nil ? 0 : 8)
+  }
 
   // MARK: IPv6 to IPv4
 

@@ -275,7 +275,7 @@ public struct NAT: Element, ~Copyable {
     for entry in settings.statics {
       guard let space = entry.space, let number = ends.shared.find(entry.outside.rawValue) else { continue }
       let slot = PortSlot(address: Int(number), space: space, port: entry.outsidePort)
-      _ = pool.take(slot)
+      pool.reserve(slot)
       _ = mappings.insert(slot, address: entry.inside.rawValue, port: entry.insidePort, subscriber: 0, isStatic: true)
     }
   }

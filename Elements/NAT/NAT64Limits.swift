@@ -48,14 +48,10 @@ struct NAT64Limits {
     let rest = try settings.take(
       "port_rest", default: .seconds(0), in: .seconds(0)...Duration.seconds(3600),
       "how long a port is not used again")
-    func nanoseconds(_ time: Duration) -> UInt64 {
-      UInt64(clamping: time.components.seconds) &* 1_000_000_000
-        &+ UInt64(clamping: time.components.attoseconds / 1_000_000_000)
-    }
-    portRest = nanoseconds(rest)
+    portRest = rest.wholeNanoseconds
     lifetimes = NAT64Lifetimes(
-      udp: nanoseconds(udp), tcpEstablished: nanoseconds(established), tcpTransitory: nanoseconds(transitory),
-      incomingSYN: nanoseconds(syn), icmp: nanoseconds(icmp))
+      udp: udp.wholeNanoseconds, tcpEstablished: established.wholeNanoseconds,
+      tcpTransitory: transitory.wholeNanoseconds, incomingSYN: syn.wholeNanoseconds, icmp: icmp.wholeNanoseconds)
   }
 
   /// All addresses of the pool, or what there is of it before the first mistake, but at least one.

@@ -48,7 +48,7 @@ extension NAT64 {
         return (.drop(.malformed), nil)
       }
       // One that comes back in may have been handed over by another worker.
-      guard workers > 1, state.poolNumber(source) != nil, state.poolNumber(destination) != nil else {
+      guard workers > 1, state.isOutside(source), state.isOutside(destination) else {
         return (.drop(Drop.otherVersion), nil)
       }
       return fromOutside(&packet, &context, isHairpin: true)
@@ -123,9 +123,7 @@ extension NAT64 {
     var session = NAT64Session(binding: binding, state: key.protocol == .tcp ? .v6Init : .stateless, stored: nil)
     var lifetime = state.firstLifetime(key.protocol)
     // Both ends have sent a SYN (RFC 6146, 3.5.2.2; RFC 5382, REQ-2).
-    if let waiting = state.sessions.find(outside, now: now), state.sessions[waiting.flow].state == .v4Init {
-      if let place = state.sessions[waiting.flow].stored, let syn = syns.remove(at: place) { met.append(syn) }
-      state.sessions.remove(waiting.flow)
+    if takeWaiting(outside, now) {
       session.state = .established
       lifetime = limits.lifetimes.tcpEstablished
     }
@@ -134,6 +132,17 @@ extension NAT64 {
       return nil
     }
     return slot
+  }
+
+  /// Takes out a SYN from outside that waits for this session. Returns whether its time was not over.
+  private mutating func takeWaiting(_ outside: IPv6FlowKey, _ now: UInt64) -> Bool {
+    guard let waiting = state.sessions.find(outside, now: 0), let place = state.sessions[waiting.flow].stored else {
+      return false
+    }
+    let isInTime = state.sessions.deadline(of: waiting.flow) > now
+    if let syn = syns.remove(at: place) { met.append(syn) }
+    state.sessions.remove(waiting.flow)
+    return isInTime
   }
 
   private mutating func errorFromInside(
@@ -160,7 +169,7 @@ extension NAT64 {
     if let fault = translator.toIPv4(&packet, header, ends, embedded: embedded) { return (Self.step(fault), nil) }
     if common.lowersTTL { packet.mutableIPv4?.decrementTimeToLive() }
     var path = NAT64Path(source4: ends.source, destination4: ends.destination)
-    guard state.poolNumber(ends.destination) != nil else { return (.forward(.outside), path) }
+    guard state.isOutside(ends.destination) else { return (.forward(.outside), path) }
     let back = fromOutside(&packet, &context, isHairpin: true)
     guard let entered = back.path else { return back }
     (path.source6, path.destination6) = (entered.source6, entered.destination6)
@@ -172,11 +181,11 @@ extension NAT64 {
   mutating func fromOutside(_ packet: inout Packet, _ context: inout Context, isHairpin: Bool = false) -> Outcome {
     guard packet.isIPv4, let network = packet.networkHeaderOffset, let header = TranslatedIPv4(packet, at: network)
     else { return (packet.isIPv6 ? .drop(Drop.otherVersion) : .drop(.malformed), nil) }
-    guard state.poolNumber(header.destination) != nil else { return (.drop(Drop.notTranslated), nil) }
+    guard state.isOutside(header.destination) else { return (.drop(Drop.notTranslated), nil) }
     if common.forbids(header.source) { return (.drop(Drop.notGlobal), nil) }
     if common.lowersTTL, !isHairpin, header.timeToLive <= 1 { return (.forward(.expired), nil) }
     if header.length > 20, header.hasSourceRoute(packet, at: network) { return (.drop(Drop.sourceRoute), nil) }
-    let length = IPTranslator.lengthInIPv6(header) + (header.fragment == nil ? 0 : 8)
+    let length = IPTranslator.lengthInIPv6(header)
     if header.dontFragment, length > common.mtu6 {
       packet.annotation = UInt32(common.mtu6 - 20)
       return (.forward(.tooBig), nil)
@@ -232,6 +241,7 @@ extension NAT64 {
         destinationPort: number == .icmpv6 ? inside.port : key.sourcePort, protocol: number)
       let session = NAT64Session(binding: binding, state: isSYN ? .v4Init : .stateless, stored: nil)
       let deadline = now &+ state.firstLifetime(number)
+      _ = takeWaiting(outside, now)
       guard state.insert(insideKey, outside, key.source, session, until: deadline, now: now) != nil else {
         return (.drop(.queueFull), nil)
       }
@@ -273,7 +283,7 @@ extension NAT64 {
   private func translate(
     _ packet: inout Packet, _ header: TranslatedIPv4, _ ends: IPv6Ends, embedded: IPv6Ends?, lowersTTL: Bool
   ) -> TranslationFault? {
-    let length = IPTranslator.lengthInIPv6(header) + (header.fragment == nil ? 0 : 8)
+    let length = IPTranslator.lengthInIPv6(header)
     let isCut = !header.dontFragment && length > common.lowestMTU6
     if let fault = translator.toIPv6(&packet, header, ends, embedded: embedded, addsFragmentHeader: isCut) {
       return fault

@@ -76,6 +76,7 @@ struct NAT64State: ~Copyable {
   private var permissions: FlowTable<IPv6FlowKey, UInt32>
   var pool: PortPool
   let addresses: FlatArray<IPv4Address>
+  private let numbers: AddressIndex
   let lifetimes: NAT64Lifetimes
   /// Whether packets of unknown sessions pass only if the binding has one with their address (address-dependent).
   let filtersAddresses: Bool
@@ -101,6 +102,7 @@ struct NAT64State: ~Copyable {
     self.bindings = bindings
     self.permissions = permissions
     self.addresses = addresses
+    numbers = AddressIndex((0..<addresses.count).map { (addresses[$0].rawValue, UInt32($0)) })
     self.lifetimes = lifetimes
     self.filtersAddresses = filtersAddresses
   }
@@ -141,11 +143,8 @@ struct NAT64State: ~Copyable {
     }
   }
 
-  /// The number of a pool's address; nil for others.
-  func poolNumber(_ address: IPv4Address) -> Int? {
-    for index in 0..<addresses.count where addresses[index] == address { return index }
-    return nil
-  }
+  /// Whether an address is one of the pool's.
+  func isOutside(_ address: IPv4Address) -> Bool { numbers.find(address.rawValue) != nil }
 
   func address(_ slot: PortSlot) -> IPv4Address { addresses[slot.address] }
 

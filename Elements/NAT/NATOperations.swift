@@ -180,7 +180,7 @@ extension NAT {
       let known = mappings.find(address: saved.inside.rawValue, port: saved.insidePort, space: wanted.space)
       if let known {
         guard known == wanted else { return "the inside port has another outside port already" }
-      } else if let problem = restoreMapping(wanted, saved) {
+      } else if let problem = restoreMapping(wanted, saved, now) {
         return problem
       }
       slot = wanted
@@ -191,7 +191,8 @@ extension NAT {
     return "there is no room"
   }
 
-  private mutating func restoreMapping(_ slot: PortSlot, _ saved: Saved) -> String? {
+  private mutating func restoreMapping(_ slot: PortSlot, _ saved: Saved, _ now: UInt64) -> String? {
+    guard pool.isFree(slot) else { return "the outside port is in use" }
     guard
       let subscriber = subscribers.find(saved.inside.rawValue)
         ?? subscribers.insert(saved.inside.rawValue, outside: slot.address)
@@ -203,16 +204,7 @@ extension NAT {
       }
       subscribers[subscriber].blocks = UInt32(pool.blocks(of: subscriber).count)
     }
-    guard pool.take(slot) else {
-      subscribers.removeIfIdle(subscriber)
-      return "the outside port is in use"
-    }
-    guard mappings.insert(slot, address: saved.inside.rawValue, port: saved.insidePort, subscriber: subscriber) else {
-      pool.giveBack(slot, now: 0)
-      subscribers.removeIfIdle(subscriber)
-      return "there is no room"
-    }
-    subscribers[subscriber].mappings += 1
-    return nil
+    _ = pool.take(slot)
+    return enterMapping(slot, saved.inside.rawValue, saved.insidePort, subscriber, now) ? nil : "there is no room"
   }
 }

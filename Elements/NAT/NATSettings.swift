@@ -146,7 +146,7 @@ struct NATSettings: Sendable {
     let rest = try settings.take(
       "quarantine", default: .seconds(120), in: .seconds(0)...Duration.seconds(86_400),
       "how long a port rests after use")
-    quarantine = rest.natNanoseconds
+    quarantine = rest.wholeNanoseconds
     picksUp = try settings.take(
       "pickup", default: true, "whether TCP connections are translated whose beginning was not seen")
     inboundRefresh = try settings.take(
@@ -181,7 +181,7 @@ struct NATSettings: Sendable {
           settings.range(of: key), "'\(key)' is under the \(least)s that RFCs allow",
           remedy: "give \(least)s or more, or set 'short: yes'")
       }
-      return value.natNanoseconds
+      return value.wholeNanoseconds
     }
     timeouts.udp = try take("udp", 300, least: 120, "UDP (RFC 4787 REQ-5)")
     timeouts.tcp = try take("tcp", 7440, least: 7440, "TCP connections that are established (RFC 5382 REQ-5)")
@@ -346,12 +346,5 @@ struct NATSettings: Sendable {
       wholeSpace: Self.icmp,
       blockSize: blockSize,
       subscribers: blockSize == nil ? 0 : subscribers + 1, quarantine: quarantine, slice: slice, slices: slices)
-  }
-}
-
-extension Duration {
-  var natNanoseconds: UInt64 {
-    let (seconds, attoseconds) = components
-    return UInt64(clamping: seconds) &* 1_000_000_000 &+ UInt64(clamping: attoseconds / 1_000_000_000)
   }
 }

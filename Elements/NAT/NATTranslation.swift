@@ -240,15 +240,22 @@ extension NAT {
       subscribers.removeIfIdle(subscriber)
       return .refused(.noPort)
     }
-    guard mappings.insert(slot, address: address, port: key.sourcePort, subscriber: subscriber) else {
-      pool.giveBack(slot, now: 0)
+    return enterMapping(slot, address, key.sourcePort, subscriber, now) ? .slot(slot) : .refused(.noSession)
+  }
+
+  /// Enters a mapping at a port that was taken for it; gives the port back when there is no room.
+  mutating func enterMapping(
+    _ slot: PortSlot, _ address: UInt32, _ port: UInt16, _ subscriber: Int, _ now: UInt64
+  ) -> Bool {
+    guard mappings.insert(slot, address: address, port: port, subscriber: subscriber) else {
+      pool.giveBack(slot, now: now)
       subscribers.removeIfIdle(subscriber)
-      return .refused(.noSession)
+      return false
     }
     subscribers[subscriber].mappings += 1
     tally.add(1, to: Count.mappingsMade.rawValue)
-    if logs { note(.mappingMade, slot, address: address, port: key.sourcePort, now) }
-    return .slot(slot)
+    if logs { note(.mappingMade, slot, address: address, port: port, now) }
+    return true
   }
 
   private mutating func takePort(
@@ -257,7 +264,7 @@ extension NAT {
     let outside = Int(subscribers[subscriber].outside)
     let preserves = settings.preservesPorts
     if settings.blockSize != nil {
-      if settings.isDeterministic, pool.blocks(of: subscriber).isEmpty {
+      if settings.isDeterministic, subscribers[subscriber].blocks == 0 {
         guard let block = settings.block(of: key.source), pool.assign(block, to: subscriber) else { return nil }
         subscribers[subscriber].blocks += 1
       }
@@ -302,8 +309,7 @@ extension NAT {
       outside = ends.outside(Int(subscribers[found].outside))
     }
     if subscriber != 0, settings.sessionLimit > 0, Int(subscribers[subscriber].sessions) >= settings.sessionLimit {
-      release(slot, now)
-      subscribers.removeIfIdle(subscriber)
+      release(slot, subscriber, now)
       return .refused(.subscriberLimit)
     }
     let second = IPv4FlowKey(
@@ -323,20 +329,22 @@ extension NAT {
       case .exists(let match):
         // Its time may be over without its having been taken out.
         guard sessions.deadline(of: match.flow) <= now, let old = sessions.flow(match.flow) else {
-          release(slot, now)
+          release(slot, subscriber, now)
           return .refused(.noPort)
         }
         sessions.remove(match.flow)
-        // The mapping is kept for the session that follows.
+        // The mapping and the subscriber are kept for the session that follows.
         if let slot { mappings.use(slot) }
+        if subscriber != 0 { subscribers[subscriber].sessions += 1 }
         end(old, now)
+        if subscriber != 0 { subscribers[subscriber].sessions -= 1 }
         if let slot { mappings.forgetUse(slot) }
       case .full, .crowded:
-        release(slot, now)
+        release(slot, subscriber, now)
         return .refused(.noSession)
       }
     }
-    release(slot, now)
+    release(slot, subscriber, now)
     return .refused(.noSession)
   }
 
@@ -356,12 +364,14 @@ extension NAT {
     }
   }
 
-  /// Gives a mapping back that was made for a session that could not be entered.
-  private mutating func release(_ slot: PortSlot?, _ now: UInt64) {
-    guard let slot, let mapping = mappings[slot], mapping.uses == 0, !mapping.isStatic,
-      let removed = mappings.remove(slot)
-    else { return }
-    free(slot, removed, now)
+  /// Gives back what was made for a session that could not be entered: its mapping and its subscriber.
+  private mutating func release(_ slot: PortSlot?, _ subscriber: Int, _ now: UInt64) {
+    if let slot, let mapping = mappings[slot], mapping.uses == 0, !mapping.isStatic, let removed = mappings.remove(slot)
+    {
+      free(slot, removed, now)
+    } else if subscriber != 0 {
+      subscribers.removeIfIdle(subscriber)
+    }
   }
 
   private mutating func free(_ slot: PortSlot, _ mapping: MappingTable.Mapping, _ now: UInt64) {
@@ -410,6 +420,10 @@ extension NAT {
   /// The worker that an inside address belongs to.
   func owner(of inside: IPv4Address) -> Int {
     guard workers > 1 else { return worker }
+    // The block that follows from the address belongs to one slice of the ports.
+    if settings.isDeterministic, let block = settings.block(of: inside) {
+      return pool.layout.slice(of: pool.layout.ports(of: block).ports.lowerBound)
+    }
     return Int(truncatingIfNeeded: ownerSeed.hash(UInt64(inside.rawValue), 0) >> 32) % workers
   }
 

@@ -1,7 +1,7 @@
 import Tables
 import Wire
 
-/// Addresses, sorted, with their numbers.
+/// Numbers, addresses or slots, sorted, with what they stand for.
 struct AddressIndex {
   private let addresses: FlatArray<UInt32>
   private let numbers: FlatArray<UInt32>
@@ -12,8 +12,6 @@ struct AddressIndex {
     addresses = FlatArray(sorted.map(\.address))
     numbers = FlatArray(sorted.map(\.number))
   }
-
-  var isEmpty: Bool { addresses.count == 0 }
 
   /// What an address stands for; nil when it is none of them.
   func find(_ address: UInt32) -> UInt32? {
@@ -36,8 +34,8 @@ struct NATEnds {
   let insideOfOwn: AddressIndex
   /// And the other way round.
   let ownOfInside: AddressIndex
-  /// Port forwards, by address number, space and port: the inside host's address.
-  private let forwards: FlatArray<UInt64>
+  /// Port forwards, by the slot's number: the inside host's address.
+  private let forwards: AddressIndex
   private let insidePrefixes: FlatArray<IPv4Prefix>
 
   init(_ settings: NATSettings) {
@@ -47,12 +45,12 @@ struct NATEnds {
     insideOfOwn = AddressIndex(own.map { ($0.outside.rawValue, $0.inside.rawValue) })
     ownOfInside = AddressIndex(own.map { ($0.inside.rawValue, $0.outside.rawValue) })
     let index = shared
-    forwards = FlatArray(
-      settings.statics.compactMap { entry -> UInt64? in
+    forwards = AddressIndex(
+      settings.statics.compactMap { entry -> (address: UInt32, number: UInt32)? in
         guard let space = entry.space, let number = index.find(entry.outside.rawValue) else { return nil }
         let slot = PortSlot(address: Int(number), space: space, port: entry.outsidePort)
-        return UInt64(slot.rawValue) << 32 | UInt64(entry.inside.rawValue)
-      }.sorted())
+        return (slot.rawValue, entry.inside.rawValue)
+      })
     insidePrefixes = FlatArray(settings.insides)
   }
 
@@ -72,15 +70,5 @@ struct NATEnds {
   }
 
   /// The inside host of a forwarded port.
-  func forward(_ slot: PortSlot) -> IPv4Address? {
-    var low = 0
-    var high = forwards.count
-    let wanted = UInt64(slot.rawValue) << 32
-    while low < high {
-      let middle = (low + high) >> 1
-      if forwards[middle] < wanted { low = middle + 1 } else { high = middle }
-    }
-    guard low < forwards.count, forwards[low] >> 32 == UInt64(slot.rawValue) else { return nil }
-    return IPv4Address(rawValue: UInt32(truncatingIfNeeded: forwards[low]))
-  }
+  func forward(_ slot: PortSlot) -> IPv4Address? { forwards.find(slot.rawValue).map(IPv4Address.init(rawValue:)) }
 }

@@ -179,7 +179,7 @@ public struct SIIT: Element {
     case (.drop(let reason), _), (_, .drop(let reason)): return .drop(reason)
     case (.address(let source), .address(let destination)): ends = IPv6Ends(source: source, destination: destination)
     }
-    let length = IPTranslator.lengthInIPv6(header) + (header.fragment == nil ? 0 : 8)
+    let length = IPTranslator.lengthInIPv6(header)
     if header.dontFragment, length > common.mtu6 {
       packet.annotation = UInt32(common.mtu6 - 20)
       return .forward(.tooBig)

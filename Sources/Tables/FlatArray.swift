@@ -52,6 +52,15 @@ public struct FlatArray<Element: BitwiseCopyable & Sendable>: Sendable {
   }
 }
 
+extension FlatArray where Element: Equatable {
+  /// Whether an element is among them; they are looked at one by one.
+  @inlinable
+  public func contains(_ element: Element) -> Bool {
+    for index in 0..<count where self[index] == element { return true }
+    return false
+  }
+}
+
 /// Counters of one worker that others may read while it runs.
 @safe @frozen
 public struct Tally: Sendable {

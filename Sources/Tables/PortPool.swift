@@ -130,10 +130,12 @@ public struct PortPool: ~Copyable, Sendable {
   }
 
   private struct Rest {
-    /// The number of the slot that rests behind this one, plus 1; 0: none.
+    /// The number of the slot that rests behind this one, plus 1; `last`: none; 0: this one does not rest.
     var next: UInt32
     /// When its rest is over, in ticks.
     var end: UInt32
+
+    static var last: UInt32 { .max }
   }
 
   /// How the pool is made up.
@@ -222,7 +224,12 @@ public struct PortPool: ~Copyable, Sendable {
 
   // MARK: Taking
 
-  /// Takes a certain port, for a static entry or one that is restored.
+  /// Takes a port for good, as a static entry does; the block that it is in comes and goes as if it were not there.
+  public mutating func reserve(_ slot: PortSlot) {
+    if isFree(slot) { setFree(slot, false) }
+  }
+
+  /// Takes a certain port, for an entry that is restored.
   /// - Returns: False when it is not free.
   public mutating func take(_ slot: PortSlot) -> Bool {
     guard isFree(slot) else { return false }
@@ -328,13 +335,15 @@ public struct PortPool: ~Copyable, Sendable {
   /// Gives a port back, which rests from `now` on.
   /// - Parameter now: The clock in nanoseconds.
   public mutating func giveBack(_ slot: PortSlot, now: UInt64) {
-    guard owns(slot), !bitmap(slot.address, slot.space).isFree(slot.port, words) else { return }
+    guard owns(slot), !bitmap(slot.address, slot.space).isFree(slot.port, words),
+      resting[Int(slot.rawValue)].next == 0
+    else { return }
     guard layout.quarantine > 0 else {
       setFree(slot, true)
       blocks?.countBusy(slot, -1)
       return
     }
-    resting[Int(slot.rawValue)] = Rest(next: 0, end: Self.ticks(now &+ layout.quarantine) &+ 1)
+    resting[Int(slot.rawValue)] = Rest(next: Rest.last, end: Self.ticks(now &+ layout.quarantine) &+ 1)
     if lastResting == 0 {
       firstResting = slot.rawValue + 1
     } else {
@@ -361,7 +370,8 @@ public struct PortPool: ~Copyable, Sendable {
       guard Int32(bitPattern: now &- rest.end) >= 0 else { return nil }
       budget -= 1
       let slot = PortSlot(rawValue: firstResting - 1)
-      firstResting = rest.next
+      resting[Int(slot.rawValue)].next = 0
+      firstResting = rest.next == Rest.last ? 0 : rest.next
       if firstResting == 0 { lastResting = 0 }
       setFree(slot, true)
       blocks?.countBusy(slot, -1)

@@ -232,6 +232,18 @@ import Testing
     #expect(nat.advance(by: 10 * Self.oneSecond)["unanswered"].isEmpty)
   }
 
+  /// A waiting SYN whose time is just over, and which expiry has not come to, is given up when the inside sends its own.
+  @Test func aWaitingSYNIsNotLostWhenItsTimeIsOver() throws {
+    let nat = try nat64()
+    _ = nat.push(back().tcp(from: 80, to: 5000, flags: "S"), input: "outside")
+    #expect(nat.held == 1)
+    let later = nat.now.advanced(by: 6 * Self.oneSecond + 1000)
+    let sent = nat.push(out().tcp(from: 5000, to: 80, flags: "S"), input: "inside", at: later)
+    #expect(sent["outside"].count == 1)
+    #expect(nat.held == 0)
+    #expect(nat.advance(by: 10 * Self.oneSecond)["unanswered"].isEmpty)
+  }
+
   /// A SYN from outside to a bound port begins a connection at once, but waits with address-dependent filtering.
   @Test func rfc6146_3_5_2_2_incomingSYNToABoundPort() throws {
     let nat = try nat64()

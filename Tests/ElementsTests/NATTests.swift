@@ -688,6 +688,34 @@ private let server: End = "198.51.100.7:53"
     #expect(result["outside"].allSatisfy { $0.problems.isEmpty && $0.bytes.suffix(8).starts(with: [2, 4, 4, 0]) })
   }
 
+  private func gre(_ source: String, _ destination: String = "198.51.100.7") -> Frame {
+    Frame.ethernet().ipv4(from: source, to: destination, protocolNumber: 47).payload(count: 30)
+  }
+
+  /// A host whose packet cannot be told from another's is refused, and takes no place among those that are known.
+  @Test func whoIsRefusedIsForgotten() throws {
+    let bench = try NATBench("{ outside: 203.0.113.1, subscribers: 2 }")
+    #expect(bench.out(gre("10.0.0.5")).map(\.output) == ["outside"])
+    for last in 6...9 { #expect(bench.out(gre("10.0.0.\(last)")).isEmpty) }
+    #expect(bench.outside(of: NATBench.End("10.0.0.20", 4000)) != nil)
+  }
+
+  /// A session that follows its own, whose time is just over, keeps its host known.
+  @Test func aHostIsKnownAsLongAsItHasSessions() throws {
+    let bench = try NATBench("{ outside: 203.0.113.1, subscribers: 2, sessions: 16 }")
+    #expect(bench.out(gre("10.0.0.5")).map(\.output) == ["outside"])
+    bench.now += 600 * NATBench.second + 1000
+    #expect(bench.out(gre("10.0.0.5")).map(\.output) == ["outside"])
+    for last in 10...13 {
+      #expect(
+        bench.outside(of: NATBench.End("10.0.0.\(last)", 4000)).map { _ in last } == (last == 10 ? 10 : nil),
+        "two are known")
+    }
+    _ = bench.wait(2000)
+    #expect(bench.nat.counters["sessions"] == 0)
+    #expect(bench.outside(of: NATBench.End("10.0.0.30", 4000)) != nil && bench.outside(of: "10.0.0.31:4000") != nil)
+  }
+
   @Test func otherProtocolsHaveTheirAddressTranslated() throws {
     let bench = try NATBench()
     func gre(_ source: String, _ destination: String) -> Frame {

@@ -114,4 +114,20 @@ import Testing
     }
     #expect(pair.pool.available == pair.pool.capacity)
   }
+
+  /// Blocks that follow from the inside address belong to the worker that has the address's packets.
+  @Test func deterministicBlocksBelongToTheirWorkers() throws {
+    let pair = try Pair(
+      "{ outside: 203.0.113.1, inside: 10.0.0.0/26, blocks: { size: 512, deterministic: yes } }")
+    let remote: NATBench.End = "198.51.100.7:53"
+    for last in 1...40 {
+      let inside = NATBench.End("10.0.0.\(last)", 3000)
+      let sent = pair.send(NATBench.udp(inside, remote), outside: false)
+      #expect(sent.map(\.output) == ["outside"], "10.0.0.\(last)")
+      guard let first = sent.first else { continue }
+      let back = pair.send(NATBench.udp(remote, end(first.bytes, 26, 34)), outside: true)
+      #expect(back.map { end($0.bytes, 30, 36) } == [inside])
+    }
+    #expect(pair.counter("mappings").allSatisfy { $0 > 0 })
+  }
 }

@@ -71,6 +71,39 @@ private let second: UInt64 = 1_000_000_000
     #expect(pool.freeCount(address: 0, space: 0) == 4)
   }
 
+  /// A port that rests already rests no longer for it, and neither does any behind it.
+  @Test func givingBackWhatRestsChangesNothing() throws {
+    var pool = try PortPool(PortPool.Layout(addresses: 1, ports: 2000...2003, quarantine: 1_000_000_000))
+    let slots = (2000...2002 as ClosedRange<UInt16>).map { PortSlot(address: 0, space: 0, port: $0) }
+    for slot in slots { #expect(pool.take(slot) == true) }
+    for slot in slots { pool.giveBack(slot, now: 0) }
+    for slot in slots { pool.giveBack(slot, now: 500_000_000) }
+    var budget = 64
+    #expect(pool.reclaim(now: 2_000_000_000, budget: &budget) == nil)
+    #expect(budget == 61 && pool.freeCount(address: 0, space: 0) == 4)
+    // They can be used, and rest, again.
+    #expect(pool.take(slots[1]) == true)
+    pool.giveBack(slots[1], now: 3_000_000_000)
+    #expect(pool.reclaim(now: 5_000_000_000, budget: &budget) == nil)
+    #expect(pool.freeCount(address: 0, space: 0) == 4)
+  }
+
+  /// A port that is taken for good does not keep the block that it is in from going back.
+  @Test func reservedPortsKeepNoBlock() throws {
+    var pool = try PortPool(
+      PortPool.Layout(addresses: 1, ports: 1024...1087, blockSize: 64, subscribers: 2, quarantine: 0))
+    pool.reserve(PortSlot(address: 0, space: 0, port: 1030))
+    for subscriber in 0..<2 {
+      let taken = pool.take(subscriber: subscriber, address: 0, space: 0, like: 1030, blocks: 1, random: 7)
+      #expect(taken?.newBlock == 0 && taken?.slot.port != 1030)
+      if let taken { pool.giveBack(taken.slot, now: 0) }
+      var budget = 8
+      let released = pool.reclaim(now: 0, budget: &budget)
+      #expect(released?.block == 0 && released?.subscriber == subscriber)
+    }
+    #expect(pool.isFree(PortSlot(address: 0, space: 0, port: 1030)) == false)
+  }
+
   @Test func slicesShareAllPortsOut() throws {
     for blockSize in [nil, 64, 512] {
       for slices in 1...3 {
