@@ -15,14 +15,6 @@ struct KernelFollowing: Sendable {
 /// Keeps the routes of a VRF, and neighbours on its interfaces, as the kernel has them: the routes are changed one by one,
 /// in place, while workers look destinations up.
 struct KernelRoutes {
-  /// What could not be taken over.
-  struct Misses {
-    /// Routes by interfaces that the router does not have.
-    var elsewhere = 0
-    /// Routes for which there was no memory, or no room for their next hops.
-    var noRoom = 0
-  }
-
   private let tables: KernelTables
   private let state: RouterState
   private let following: KernelFollowing
@@ -33,8 +25,10 @@ struct KernelRoutes {
   /// Addresses of the kernel's that are none of the router's, and on how many of its interfaces.
   private var locals: [IPPrefix: Int] = [:]
   private var permanent: Set<NeighbourKey> = []
-  private var isSettled = false
-  private(set) var misses = Misses()
+  /// Of the prefixes that lead nowhere beforehand, those of which the kernel has said nothing.
+  private var placeholders = Set(beforehand)
+  /// How often there was no memory for a route, or no room for its next hops.
+  private(set) var noRoom = 0
 
   /// So many changes are taken over before others have their turn.
   private static let slice = 4096
@@ -66,7 +60,7 @@ struct KernelRoutes {
       case .linkRemoved(let index):
         if let interface = interface(index) { state.neighbours.flush(interface: UInt32(interface)) }
         links[index] = nil
-      case .address(let address): addLocal(host(address.address), &updates)
+      case .address(let address): addLocal(host(address.address), &updates, &released)
       case .addressRemoved(let address): removeLocal(host(address.address), &updates)
       case .route(let route):
         guard isFollowed(route.prefix) else { continue }
@@ -77,9 +71,8 @@ struct KernelRoutes {
       case .neighbourRemoved(let link, let address): forget(link, address)
       }
     }
-    if !isSettled, tables.isUpToDate {
-      isSettled = true
-      for prefix in Self.beforehand where kernelHasNone(prefix, updates) { remove(prefix, &updates, &released) }
+    if tables.isUpToDate {
+      for prefix in placeholders { remove(prefix, &updates, &released) }
     }
     apply(updates, released, readers)
     return !tables.isUpToDate && changes.count > 0
@@ -89,19 +82,15 @@ struct KernelRoutes {
 
   private func isFollowed(_ prefix: IPPrefix) -> Bool { !following.own.contains(prefix) && locals[prefix] == nil }
 
-  private func kernelHasNone(_ prefix: IPPrefix, _ updates: [RoutingTable.Change]) -> Bool {
-    guard let place = value(of: prefix), places.target(at: place) == .blackhole else { return false }
-    return !updates.contains { if case .add(let route) = $0 { route.prefix == prefix } else { false } }
-  }
-
   private func value(of prefix: IPPrefix) -> UInt32? { routes.read { $0.table.value(of: prefix) } }
 
   private mutating func set(
     _ prefix: IPPrefix, _ target: RouteTarget, _ updates: inout [RoutingTable.Change], _ released: inout [UInt32]
   ) {
+    placeholders.remove(prefix)
     var place = places.take(target)
     if place == nil {
-      misses.noRoom += 1
+      noRoom += 1
       place = places.take(.unreachable)
     }
     guard let place else { return }
@@ -112,6 +101,7 @@ struct KernelRoutes {
   private mutating func remove(
     _ prefix: IPPrefix, _ updates: inout [RoutingTable.Change], _ released: inout [UInt32]
   ) {
+    placeholders.remove(prefix)
     guard let old = value(of: prefix) else { return }
     released.append(old)
     updates.append(.remove(prefix))
@@ -132,7 +122,7 @@ struct KernelRoutes {
     }
     guard isWhole else {
       // Which of the hops are still in use is not known; their places are not used again.
-      misses.noRoom += 1
+      noRoom += 1
       return
     }
     for place in released { places.release(place) }
@@ -154,10 +144,7 @@ struct KernelRoutes {
       guard let interface = interface(hop.link) else { continue }
       gateways.append(.init(address: hop.gateway, interface: interface, weight: hop.weight))
     }
-    guard let first = gateways.first else {
-      if !route.hops.isEmpty { misses.elsewhere += 1 }
-      return .unreachable
-    }
+    guard let first = gateways.first else { return .unreachable }
     if gateways.count > 1 { return .gateways(gateways) }
     guard let interface = first.interface, first.address == nil else {
       return .gateways([.init(address: first.address, interface: first.interface, weight: 1)])
@@ -175,10 +162,12 @@ struct KernelRoutes {
   }
 
   /// Packets to the kernel's other addresses, on its loopback interface for example, are for this host.
-  private mutating func addLocal(_ prefix: IPPrefix?, _ updates: inout [RoutingTable.Change]) {
+  private mutating func addLocal(
+    _ prefix: IPPrefix?, _ updates: inout [RoutingTable.Change], _ released: inout [UInt32]
+  ) {
     guard let prefix, !following.own.contains(prefix) else { return }
     locals[prefix, default: 0] += 1
-    if locals[prefix] == 1, let place = places.take(.local) { updates.append(.add(.init(prefix, place))) }
+    if locals[prefix] == 1 { set(prefix, .local, &updates, &released) }
   }
 
   private mutating func removeLocal(_ prefix: IPPrefix?, _ updates: inout [RoutingTable.Change]) {

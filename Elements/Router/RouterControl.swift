@@ -59,7 +59,7 @@ final class RouterControl: ControlTask {
   func end() -> [String] {
     inside.withLock { inside in
       var problems = inside.problem.map { [$0] } ?? []
-      let noRoom = inside.followers.reduce(0) { $0 + $1.misses.noRoom }
+      let noRoom = inside.followers.reduce(0) { $0 + $1.noRoom }
       if noRoom > 0 { problems.append("\(noRoom) times there was no room for routes of the kernel's") }
       inside.followers = []
       return problems
