@@ -342,12 +342,8 @@ struct FirewallCore: ~Copyable {
       guard !segment.flags.contains(.rst), !packet.isFragment, !packet.isLinkMulticast,
         resets.take(1, now: now.nanoseconds)
       else { return .drop(Firewall.Drop.rejectedSilently) }
-      // RFC 9293, 3.10.7.1.
-      let fields =
-        segment.flags.contains(.ack)
-        ? TCPFields(sequence: segment.acknowledgment, flags: .rst)
-        : TCPFields(sequence: 0, acknowledgment: segment.end, flags: [.rst, .ack])
-      return packet.makeTCP(fields, turned: true) ? .forward(output(backTo: from)) : .drop(.noBuffer)
+      return packet.makeTCP(TCPFields(resetOf: segment), turned: true)
+        ? .forward(output(backTo: from)) : .drop(.noBuffer)
     }
     return errors.answer(&packet, .prohibited, now.nanoseconds).outputIndex != nil
       ? .forward(output(backTo: from)) : .drop(Firewall.Drop.rejectedSilently)

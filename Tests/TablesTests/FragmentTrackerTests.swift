@@ -169,7 +169,7 @@ import Testing
   /// Against a model that knows every byte: none passes twice before the datagram is whole, a datagram passes whole unless
   /// fragments overlap, and nothing waits for ever.
   @Test(arguments: 0..<20) func agreesWithAModelOfBytes(seed: UInt64) {
-    var random = Random(state: seed &* 0x9E37_79B9 &+ 1)
+    var random = RepeatableRandom(state: seed &* 0x9E37_79B9 &+ 1)
     var table = tracker(datagrams: 256, held: 256, heldOfOne: 64)
     var unused = Array(0...256 as ClosedRange<UInt32>)
     var waiting: [UInt32: Range<Int>] = [:]
@@ -220,16 +220,5 @@ import Testing
     while let released = table.popReleased() { #expect(waiting.removeValue(forKey: released) != nil) }
     #expect(waiting.isEmpty)
     #expect(table.datagramCount == 0 && table.heldCount == 0)
-  }
-
-  private struct Random: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-      state &+= 0x9E37_79B9_7F4A_7C15
-      var mixed = state
-      mixed = (mixed ^ mixed >> 30) &* 0xBF58_476D_1CE4_E5B9
-      mixed = (mixed ^ mixed >> 27) &* 0x94D0_49BB_1331_11EB
-      return mixed ^ mixed >> 31
-    }
   }
 }

@@ -398,7 +398,7 @@ private struct TCPModel {
     var highestAdvertised: UInt32 = 0
   }
 
-  var random: SplitMix
+  var random: RepeatableRandom
   var ends: [End]
   var tracker: TCPTracker
   var air: [(from: Int, TCPSegment)] = []
@@ -406,7 +406,7 @@ private struct TCPModel {
   var delivered = 0
 
   init(seed: UInt64) {
-    random = SplitMix(state: seed &* 0x9E37_79B9 &+ 7)
+    random = RepeatableRandom(state: seed &* 0x9E37_79B9 &+ 7)
     let numbers = [
       UInt32.random(in: 0...UInt32.max, using: &random), UInt32.random(in: 0...UInt32.max, using: &random),
     ]
@@ -521,16 +521,5 @@ private struct TCPModel {
     segment.length = 100
     segment.sequence = ends[1 - who].highestAdvertised &+ 2 &+ UInt32.random(in: (1 << 26)...(1 << 30), using: &random)
     if tracker.judge(segment, reply: who == 1) == .accepted { problems.append("taken: \(segment)") }
-  }
-}
-
-private struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var mixed = state
-    mixed = (mixed ^ mixed >> 30) &* 0xBF58_476D_1CE4_E5B9
-    mixed = (mixed ^ mixed >> 27) &* 0x94D0_49BB_1331_11EB
-    return mixed ^ mixed >> 31
   }
 }

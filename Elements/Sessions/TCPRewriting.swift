@@ -10,6 +10,18 @@ struct TCPFields {
   var window: UInt16 = 0
   /// Options of a segment with SYN.
   var options: SYNCookies.Options?
+  /// Of the IP header.
+  var trafficClass: UInt8 = 0
+}
+
+extension TCPFields {
+  /// The reset that answers a segment (RFC 9293, 3.10.7.1).
+  init(resetOf segment: TCPSegment) {
+    self =
+      segment.flags.contains(.ack)
+      ? TCPFields(sequence: segment.acknowledgment, flags: .rst)
+      : TCPFields(sequence: 0, acknowledgment: segment.end, flags: [.rst, .ack])
+  }
 }
 
 extension Packet {
@@ -131,13 +143,15 @@ extension Packet {
     if let (source, destination) = v4 {
       let (source, destination) = turned ? (destination, source) : (source, destination)
       ipv4HeaderToWrite(at: network)?.set(
-        totalLength: UInt16(headers + length), dontFragment: true, protocolNumber: .tcp, source: source,
+        trafficClass: fields.trafficClass, totalLength: UInt16(headers + length), dontFragment: true,
+        protocolNumber: .tcp, source: source,
         destination: destination)
       pseudo = Checksum.pseudoHeader(source: source, destination: destination, protocol: .tcp, length: UInt16(length))
     } else if let (source, destination) = v6 {
       let (source, destination) = turned ? (destination, source) : (source, destination)
       ipv6HeaderToWrite(at: network)?.set(
-        payloadLength: UInt16(length), nextHeader: .tcp, source: source, destination: destination)
+        trafficClass: fields.trafficClass, payloadLength: UInt16(length), nextHeader: .tcp, source: source,
+        destination: destination)
       pseudo = Checksum.pseudoHeader(source: source, destination: destination, protocol: .tcp, length: UInt32(length))
     }
     let checksum = Checksum.complement(pseudo &+ sum(in: start..<start + length))
