@@ -92,9 +92,12 @@ final class ControlSocket {
 
   // MARK: Moving bytes
 
+  /// Whether another one can connect.
+  var hasRoom: Bool { connections.count < Self.connectionLimit }
+
   /// Accepts, receives and sends whatever can be without waiting.
   func exchange() {
-    while connections.count < Self.connectionLimit {
+    while hasRoom {
       let descriptor = accept(listener, nil, nil)
       guard descriptor >= 0 else { break }
       _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)

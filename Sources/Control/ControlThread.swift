@@ -76,7 +76,8 @@ final class ControlThread: @unchecked Sendable {
       }
     }
     if let socket {
-      polled.append(pollfd(fd: socket.listener, events: Int16(POLLIN), revents: 0))
+      // Who cannot be taken yet must not keep the thread awake.
+      if socket.hasRoom { polled.append(pollfd(fd: socket.listener, events: Int16(POLLIN), revents: 0)) }
       for connection in socket.connections {
         let events = (connection.hasEnded ? 0 : POLLIN) | (connection.output.isEmpty ? 0 : POLLOUT)
         polled.append(pollfd(fd: connection.descriptor, events: Int16(events), revents: 0))
