@@ -34,8 +34,7 @@ struct ErrorSources {
   ///   - isOwn: Whether that is known to be an address of this host.
   ///   - port: The packet's ingress port.
   func v4(about destination: IPv4Address, isOwn: Bool, port: Int) -> IPv4Address? {
-    if isOwn { return destination }
-    for index in 0..<own4.count where own4[index] == destination { return destination }
+    if isOwn || own4.contains(destination) { return destination }
     if port < ports4.count, !ports4[port].isUnspecified { return ports4[port] }
     return own4.count > 0 ? own4[0] : nil
   }
@@ -44,8 +43,7 @@ struct ErrorSources {
   /// rule 2). Nil when there is none.
   /// - Parameter receiver: Whom the error is for.
   func v6(about destination: IPv6Address, to receiver: IPv6Address, isOwn: Bool, port: Int) -> IPv6Address? {
-    if isOwn { return destination }
-    for index in 0..<own6.count where own6[index] == destination { return destination }
+    if isOwn || own6.contains(destination) { return destination }
     let isLinkLocal = receiver.isLinkLocal
     if port < ports6.count {
       let address = isLinkLocal ? linkLocals6[port] : ports6[port]
@@ -56,9 +54,7 @@ struct ErrorSources {
   }
 
   func isMulticastOrBroadcast(_ address: IPv4Address) -> Bool {
-    if address.isMulticast || address.isLimitedBroadcast { return true }
-    for index in 0..<broadcasts.count where broadcasts[index] == address { return true }
-    return false
+    address.isMulticast || address.isLimitedBroadcast || broadcasts.contains(address)
   }
 
   /// Whether an address stands for one host (RFC 1122, 3.2.2; RFC 1812, 5.3.7).

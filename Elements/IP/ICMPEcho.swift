@@ -112,16 +112,12 @@ public struct ICMPEcho: PacketElement {
 
   private func answers(_ address: IPv4Address) -> Bool {
     guard Self.isHost(address) else { return false }
-    if answersAll { return true }
-    for index in 0..<v4.count where v4[index] == address { return true }
-    return false
+    return answersAll || v4.contains(address)
   }
 
   private func answers(_ address: IPv6Address) -> Bool {
     guard !address.isMulticast else { return false }
-    if answersAll { return true }
-    for index in 0..<v6.count where v6[index] == address { return true }
-    return false
+    return answersAll || v6.contains(address)
   }
 
   private static func isHost(_ address: IPv4Address) -> Bool {

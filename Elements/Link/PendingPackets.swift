@@ -1,6 +1,5 @@
 import Dataplane
 import Tables
-import Wire
 
 /// One worker's packets that wait until their neighbour is resolved, in order for each neighbour. Fragments of one datagram
 /// that come one after the other count as one: with any of them lost the others are for nothing.
@@ -12,30 +11,15 @@ struct PendingPackets: ~Copyable {
     var count: Int
     var datagrams: Int
     /// What the fragments of the newest datagram have in common; nil when it is in one piece.
-    var newest: Datagram?
+    var newest: ReassemblyTable.Key?
     /// How many packets the newest datagram has here.
     var newestCount: Int
   }
 
-  private struct Datagram: Equatable {
-    let source: IPAddress
-    let destination: IPAddress
-    let identification: UInt32
-    let protocolNumber: IPProtocol
-
-    /// Nil for packets that are no fragments.
-    init?(_ packet: borrowing Packet) {
-      guard let part = packet.fragmentPart else { return nil }
-      if let ip = packet.ipv4 {
-        (source, destination) = (.v4(ip.source), .v4(ip.destination))
-      } else if let ip = packet.ipv6 {
-        (source, destination) = (.v6(ip.source), .v6(ip.destination))
-      } else {
-        return nil
-      }
-      identification = part.identification
-      protocolNumber = part.protocolNumber
-    }
+  /// Nil for packets that are no fragments.
+  private static func datagram(of packet: borrowing Packet) -> ReassemblyTable.Key? {
+    guard let part = packet.fragmentPart else { return nil }
+    return ReassemblyTable.Key(packet, part)
   }
 
   private static let filterSize = 4096
@@ -83,18 +67,18 @@ struct PendingPackets: ~Copyable {
   /// Takes the oldest packet of a neighbour that has as many datagrams as are allowed when another packet comes.
   mutating func popExcess(_ key: NeighbourKey, before packet: borrowing Packet) -> Packet? {
     guard let number = numbers[key], chains[number].datagrams >= depth,
-      !continues(Datagram(packet), chains[number])
+      !continues(Self.datagram(of: packet), chains[number])
     else { return nil }
     return popFirst(key)
   }
 
-  private func continues(_ datagram: Datagram?, _ chain: Chain) -> Bool {
+  private func continues(_ datagram: ReassemblyTable.Key?, _ chain: Chain) -> Bool {
     datagram != nil && datagram == chain.newest && chain.newestCount < Self.fragmentLimit
   }
 
   /// Has a packet wait. To be called only while there is room.
   mutating func append(_ packet: consuming Packet, for key: NeighbourKey) {
-    let datagram = Datagram(packet)
+    let datagram = Self.datagram(of: packet)
     let place = shelf.put(packet)
     beginsDatagram[place] = true
     guard let number = numbers[key] else {

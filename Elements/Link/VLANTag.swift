@@ -37,10 +37,6 @@ public struct VLANTag: PacketElement {
 
   public mutating func process(_ packet: inout Packet) -> Verdict<SoleOutput> {
     guard packet.ethernet != nil else { return .drop(.malformed) }
-    guard packet.insert(VLANTagHeader<ReadOnly>.length, at: 12) else { return .drop(.noBuffer) }
-    packet.mutableEthernet?.setEtherType(type)
-    guard let tag = packet.mutableVLANTag else { return .drop(.malformed) }
-    tag.setControl(control)
-    return .forward(.output)
+    return packet.pushTag(type, control: control) ? .forward(.output) : .drop(.noBuffer)
   }
 }

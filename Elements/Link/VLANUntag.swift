@@ -40,6 +40,6 @@ public struct VLANUntag: PacketElement {
 
   public mutating func process(_ packet: inout Packet) -> Verdict<Output> {
     guard let tagged = packet.vlanTag?.identifier, tagged == id ?? tagged else { return .forward(.other) }
-    return packet.remove(VLANTagHeader<ReadOnly>.length, at: 12) ? .forward(.untagged) : .drop(.noBuffer)
+    return packet.popTag() ? .forward(.untagged) : .drop(.noBuffer)
   }
 }

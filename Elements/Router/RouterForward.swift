@@ -244,8 +244,7 @@ struct RouterForward: RouterPart, ~Copyable {
         packet.annotation = RouteNote(interface: UInt8(truncatingIfNeeded: interface.number), hop: 0xFF_FFFF).annotation
         return output(.resolve, UInt8(truncatingIfNeeded: interface.number))
       }
-      for index in 0..<linkLocal.count where linkLocal[index] == destination { return output(.local) }
-      return .drop(Drop.linkLocalDestination)
+      return linkLocal.contains(destination) ? output(.local) : .drop(Drop.linkLocalDestination)
     }
     return nil
   }

@@ -41,7 +41,7 @@ struct TunnelEnd: Sendable {
     guard let network = packet.networkHeaderOffset, let length = packet.networkLength else { return .drop(.malformed) }
     guard let header = OuterHeader(packet, at: network) else { return .drop(.malformed) }
     let isTunnel = kind == .gre ? header.number == .gre : header.number == .ipv4 || header.number == .ipv6
-    guard isTunnel, isOwn(header.destination) else { return .other }
+    guard isTunnel, own.contains(header.destination) else { return .other }
     // What was cut on the way is put together first (RFC 2003, 5.4).
     if packet.isFragment { return .drop(TunnelDrop.fragment.reason) }
     guard isKnown(header.source) else { return .drop(TunnelDrop.wrongSource.reason) }
@@ -85,11 +85,6 @@ struct TunnelEnd: Sendable {
     }
     if ecn != ip.ecn { ip.setTrafficClass(ip.trafficClass & 0xFC | ecn) }
     return .done
-  }
-
-  private func isOwn(_ address: IPv6Address) -> Bool {
-    for index in 0..<own.count where own[index] == address { return true }
-    return false
   }
 
   private func isKnown(_ address: IPv6Address) -> Bool {

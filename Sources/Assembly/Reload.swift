@@ -1,19 +1,19 @@
 public import Configuration
 public import Dataplane
 
-extension Pipeline {
-  /// What a file declares and a run can take over.
-  private struct Declared {
-    let name: String
-    let settings: YAMLNode?
-    let range: SourceRange?
-    let store: SharedStore
-  }
+/// What a file declares and a run can take over.
+private protocol Declared {
+  var name: String { get }
+  var settings: YAMLNode? { get }
+  var range: SourceRange? { get }
+  var store: SharedStore { get }
+}
 
-  private var declared: [Declared] {
-    elements.map { Declared(name: $0.name, settings: $0.settings, range: $0.range, store: $0.store) }
-      + composites.map { Declared(name: $0.name, settings: $0.settings, range: $0.range, store: $0.store) }
-  }
+extension Pipeline.ElementDeclaration: Declared {}
+extension Pipeline.Composite: Declared {}
+
+extension Pipeline {
+  private var declared: [any Declared] { elements as [any Declared] + composites }
 
   /// Whether an element has settings that can be replaced while it runs.
   public func canReplaceSettings(of name: String) -> Bool {

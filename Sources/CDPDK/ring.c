@@ -1,7 +1,6 @@
 // Rings by which one worker hands packets to another.
 #include "cdpdk.h"
 
-#include <rte_errno.h>
 #include <rte_ring.h>
 #include <stdlib.h>
 

@@ -30,8 +30,8 @@ public final class PlanStepper {
   /// the clock as it is.
   public func advance(to instant: Instant) { unsafe engine.advance(to: instant) }
 
-  /// Receives what has arrived at timed queues by now and what other workers handed over, runs the plan until nothing is pending, and then wakes the
-  /// elements that asked for it meanwhile.
+  /// Receives what has arrived at timed queues by now and what other workers handed over, runs the plan until nothing is
+  /// pending, and then wakes the elements that asked for it meanwhile.
   /// - Returns: How many packets were received.
   @discardableResult
   public func step() -> Int {
