@@ -106,11 +106,17 @@ public struct CheckIP: PacketElement {
   /// 0.0.0.0 is allowed as a source, for hosts that ask for an address (RFC 1122, 3.2.1.3).
   private static func maySend(_ address: IPv4Address) -> Bool {
     let first = address.rawValue >> 24
+    if isUsual(first) && first < 224 { return true }
     return first < 224 && first != 127 && (first != 0 || address.rawValue == 0)
   }
 
   private static func mayReceive(_ address: IPv4Address) -> Bool {
     let first = address.rawValue >> 24
+    if isUsual(first) && first < 240 { return true }
     return first != 127 && first != 0 && (first < 240 || address.rawValue == .max)
   }
+
+  /// Neither 0 nor 127, by one comparison; 128 and 255 are looked at more closely with them.
+  @inline(__always)
+  private static func isUsual(_ first: UInt32) -> Bool { (first &+ 1) & 0x7F > 1 }
 }

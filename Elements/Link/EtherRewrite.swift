@@ -6,7 +6,7 @@ import Wire
 ///
 ///     hop: { EtherRewrite: { source: 02:00:00:00:00:01, destination: 02:00:00:00:00:02 } }
 ///     - route.wan -> hop -> wan
-public struct EtherRewrite: PacketElement {
+public struct EtherRewrite: Element {
   public static let about = ElementDescription(
     "Sets the source and destination MAC address.",
     example: """
@@ -16,10 +16,8 @@ public struct EtherRewrite: PacketElement {
         - lan -> hop -> wan
       """)
 
-  private let source: MACAddress
-  private let destination: MACAddress
-  private let setsSource: Bool
-  private let setsDestination: Bool
+  private let source: MACAddress?
+  private let destination: MACAddress?
 
   public init(_ settings: inout Settings) throws(ConfigurationError) {
     let source: MACAddress? = try settings.takeIfPresent("source", "new source address")
@@ -31,24 +29,36 @@ public struct EtherRewrite: PacketElement {
       settings.reject(
         settings.range(of: "source"), "\(source) is a group and cannot send", remedy: "give a unicast address")
     }
-    self.source = source ?? .zero
-    self.destination = destination ?? .zero
-    setsSource = source != nil
-    setsDestination = destination != nil
+    self.source = source
+    self.destination = destination
   }
 
-  @inline(__always)
-  public mutating func process(_ packet: inout Packet) -> Verdict<SoleOutput> {
-    if let ethernet = packet.mutableEthernet {
-      if setsDestination && setsSource {
-        ethernet.setAddresses(destination: destination, source: source)
-      } else if setsDestination {
-        ethernet.setDestination(destination)
-      } else {
-        ethernet.setSource(source)
+  public mutating func process(_ batch: inout PacketBatch<Self>, _ context: inout Context) {
+    // What is written is settled once for all of them.
+    switch (source, destination) {
+    case (let source?, let destination?):
+      let addresses = EthernetAddresses(destination: destination, source: source)
+      batch.forEach { packet in
+        guard let ethernet = packet.mutableEthernet else { return Self.refuse(packet) }
+        ethernet.setAddresses(addresses)
+        return .forward(.output)
       }
-      return .forward(.output)
+    case (let source?, nil):
+      batch.forEach { packet in
+        guard let ethernet = packet.mutableEthernet else { return Self.refuse(packet) }
+        ethernet.setSource(source)
+        return .forward(.output)
+      }
+    case (nil, let destination):
+      batch.forEach { packet in
+        guard let ethernet = packet.mutableEthernet else { return Self.refuse(packet) }
+        if let destination { ethernet.setDestination(destination) }
+        return .forward(.output)
+      }
     }
-    return .drop(packet.ethernet == nil ? .malformed : .noBuffer)
+  }
+
+  private static func refuse(_ packet: borrowing Packet) -> Verdict<Output> {
+    .drop(packet.ethernet == nil ? .malformed : .noBuffer)
   }
 }

@@ -389,8 +389,8 @@ struct Engine: ~Copyable {
     {
       unsafe passBlock(to: target)
       unsafe note(pending: node.pointee.targets[0])
-      let words = unsafe node.pointee.counters.words + CounterWords.outputs
-      for index in 0..<count { unsafe nfv_increment(words + Int(codes[index])) }
+      unsafe nfv_count_outputs(
+        codes, UInt32(count), node.pointee.counters.words + CounterWords.outputs, UInt32(node.pointee.outputCount))
       return
     }
     unsafe noteTargets(of: node)

@@ -69,6 +69,18 @@ public struct HeaderBytes: ~Escapable {
     unsafe base.storeBytes(of: word64.bigEndian, toByteOffset: offset, as: UInt64.self)
   }
 
+  /// In the machine's byte order.
+  @inlinable
+  func set(_ offset: Int, native32: UInt32) {
+    unsafe base.storeBytes(of: native32, toByteOffset: offset, as: UInt32.self)
+  }
+
+  /// In the machine's byte order.
+  @inlinable
+  func set(_ offset: Int, native64: UInt64) {
+    unsafe base.storeBytes(of: native64, toByteOffset: offset, as: UInt64.self)
+  }
+
   /// Exchanges the first six bytes and the six behind them; there are two more at least. Two loads and two stores, with
   /// a constant for a mask, are the fewest instructions.
   @inlinable

@@ -43,6 +43,26 @@ extension EthernetHeader where Access == ReadWrite {
     bytes.set(0, word64: destination.rawValue << 16 | source.rawValue >> 32)
     bytes.set(8, word32: UInt32(truncatingIfNeeded: source.rawValue))
   }
+
+  /// Sets both addresses.
+  @inlinable
+  public func setAddresses(_ addresses: EthernetAddresses) {
+    bytes.set(0, native64: addresses.first)
+    bytes.set(8, native32: addresses.last)
+  }
+}
+
+/// Destination and source address as they stand at the start of a frame, to be written to many.
+@frozen
+public struct EthernetAddresses: Hashable, Sendable {
+  @usableFromInline let first: UInt64
+  @usableFromInline let last: UInt32
+
+  /// Puts two addresses beside each other.
+  public init(destination: MACAddress, source: MACAddress) {
+    first = (destination.rawValue << 16 | source.rawValue >> 32).bigEndian
+    last = UInt32(truncatingIfNeeded: source.rawValue).bigEndian
+  }
 }
 
 /// A VLAN tag (IEEE 802.1Q, 9.6) as it stands in the frame, its protocol identifier first: 4 bytes.

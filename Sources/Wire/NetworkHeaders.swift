@@ -67,13 +67,13 @@ extension IPv4Header where Access == ReadWrite {
   /// Lowers the time-to-live by one and patches the checksum (RFC 1624). Leaves a time-to-live of 0 alone.
   @inlinable
   public func decrementTimeToLive() {
-    // Time-to-live, protocol and checksum in one word. The checksum goes up by what the word before it goes down by,
-    // with the carry that one's complement takes around; 0xFFFF becomes 0, as by equation 3.
-    let word = bytes.word32(8)
-    guard word >= 0x0100_0000 else { return }
-    let sum = word & 0xFFFF &+ 0x0100
-    let checksum = (sum >= 0xFFFF ? sum &+ 1 : sum) & 0xFFFF
-    bytes.set(8, word32: (word & 0xFFFF_0000 &- 0x0100_0000) | checksum)
+    // Time-to-live, protocol and checksum in one word, as they stand in memory: the time-to-live is the lowest byte, and
+    // the checksum, its bytes exchanged, the upper half. It goes up by what the time-to-live goes down by, with the carry
+    // that one's complement takes around; 0xFFFF becomes 0, as by equation 3.
+    let word = UInt32(littleEndian: bytes.native32(8))
+    guard word & 0xFF != 0 else { return }
+    let patched = word &+ 0xFFFF &+ (word >= 0xFFFE_0000 ? 0x1_0000 : 0)
+    bytes.set(8, native32: patched.littleEndian)
   }
 
   /// Sets the code point (the low 6 bits of `dscp`), leaving ECN, and patches the checksum.

@@ -103,6 +103,31 @@ private struct RandomGraph {
     }
   }
 
+  /// Outputs that all lead to one input are counted each for itself, few of them or many.
+  @Test(arguments: [5, 32, 33, 70]) func outputsOfOneTargetAreCountedApart(ways: Int) throws {
+    var random = FrameGenerator(seed: 7)
+    let frames = (0..<501).map { _ in
+      Frame.ethernet().ipv4().udp(from: UInt16(truncatingIfNeeded: random.number(below: 65536)), to: 53)
+    }
+    var counts: [[UInt64]] = []
+    for batchSize in [1, 63, 256] {
+      try withTestPool { pool in
+        let plan = Plan(worker: 0, pool: pool.pool, batchSize: batchSize, nodes: 4)
+        let source = MemorySource(pool: pool.pool)
+        let receiver = plan.addReceive("source", source)
+        let split = plan.addElement("split", ElementInstance(Split(ways: ways)), inputs: 1)
+        let sink = plan.addTransmit("sink", MemorySink())
+        plan.connect(receiver, output: 0, to: split, input: 0)
+        for way in 0..<ways { plan.connect(split, output: way, to: sink, input: 0) }
+        source.append(frames, at: Instant(nanoseconds: 5))
+        #expect(Worker(plan: plan).replay(until: StopFlag()) == [])
+        counts.append(plan.counters(of: split).packetsOut)
+      }
+    }
+    #expect(counts[0].count == ways && counts[0].reduce(0, +) == 501)
+    #expect(counts.allSatisfy { $0 == counts[0] })
+  }
+
   @Test func aLoopIsBounded() throws {
     for batchSize in [1, 32] {
       try withTestPool { pool in

@@ -278,7 +278,22 @@ static inline void nfv_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); 
 static inline void nfv_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
 /// What was written before is seen by other threads before anything is read next.
 static inline void nfv_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
-static inline void nfv_increment(uint64_t *word) { nfv_store_relaxed(word, *word + 1); }
+/// Adds to `counters` how many of `count` verdicts, all below `limit`, name each output.
+static inline void nfv_count_outputs(const uint16_t *codes, uint32_t count, uint64_t *counters, uint32_t limit) {
+  // Neighbours are counted apart: one that follows its like would wait for the store before it.
+  enum { outputs = 32 };
+  uint16_t even[outputs] = {0}, odd[outputs] = {0};
+  if (limit > outputs) {
+    for (uint32_t i = 0; i < count; i++) nfv_store_relaxed(counters + codes[i], counters[codes[i]] + 1);
+    return;
+  }
+  for (uint32_t i = 0; i + 1 < count; i += 2) {
+    even[codes[i]]++;
+    odd[codes[i + 1]]++;
+  }
+  if (count % 2 != 0) even[codes[count - 1]]++;
+  for (uint32_t i = 0; i < limit; i++) nfv_store_relaxed(counters + i, counters[i] + even[i] + odd[i]);
+}
 static inline void *nfv_load_pointer(void *const *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
 static inline void *nfv_exchange_pointer(void **word, void *value) {
   return __atomic_exchange_n(word, value, __ATOMIC_ACQ_REL);
