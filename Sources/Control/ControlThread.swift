@@ -252,7 +252,7 @@ final class ControlThread: @unchecked Sendable {
       let ofElements = elementNames.flatMap { name in operations(of: name).map { describe(name, $0) } }
       return (Self.own.map { describe("", $0) } + ofElements).joined() + ControlRequest.end
     case "report" where given.isEmpty:
-      var report = opened.report(of: pipeline)
+      var report = opened.report(of: pipeline, isRunning: true)
       report.nanoseconds = nowNanoseconds() - started
       report.showsCycles = true
       return ControlRequest.row([("report", report.json.text)]) + ControlRequest.end

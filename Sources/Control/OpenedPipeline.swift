@@ -48,15 +48,19 @@ final class OpenedPipeline {
   }
 
   /// What was counted so far.
-  func report(of pipeline: Pipeline) -> Report {
+  /// - Parameter isRunning: Whether workers may be running, whose elements are theirs then.
+  func report(of pipeline: Pipeline, isRunning: Bool) -> Report {
     let graph = pipeline.graph
     var sums = [NodeCounters](repeating: NodeCounters(), count: graph.nodes.count)
     var own = [[ElementCounter]](repeating: [], count: graph.nodes.count)
     for worker in workers {
-      let counters = worker.plan.counters()
+      let plan = worker.plan
+      let besides =
+        isRunning ? plan.runningElementCounters() : plan.names.indices.map { plan.elementCounters(of: $0) }
+      let counters = plan.counters()
       for (position, node) in worker.graphNodes.enumerated() {
         sums[node] += counters[position]
-        own[node] = Self.added(own[node], worker.plan.elementCounters(of: position))
+        if position < besides.count { own[node] = Self.added(own[node], besides[position]) }
       }
     }
     var report = Report()

@@ -62,7 +62,7 @@ public final class Runner {
     let started = nowNanoseconds()
     var problems = try isReplay ? replay(opened) : live(opened)
     let elapsed = nowNanoseconds() - started
-    var report = opened.report(of: pipeline)
+    var report = opened.report(of: pipeline, isRunning: false)
     report.nanoseconds = isReplay ? 0 : elapsed
     report.showsCycles = !isReplay
     let plan = opened.description(of: pipeline)
@@ -134,7 +134,7 @@ public final class Runner {
       if let duration = options.duration, now - started >= duration { stop.raise() }
       if let status = options.status, now >= nextStatus {
         nextStatus += 1_000_000_000
-        var report = opened.report(of: pipeline)
+        var report = opened.report(of: pipeline, isRunning: true)
         report.nanoseconds = now - started
         report.showsCycles = true
         status(report)

@@ -501,11 +501,22 @@ struct Engine: ~Copyable {
 
   // MARK: Operations
 
-  /// Carries out what was left in the plan's mailbox. Returns whether something was.
+  /// Carries out what was left in the plan's mailbox, and answers who asks for counters. Returns whether there was either.
   mutating func serve() -> Bool {
-    guard let job = unsafe plan.mailbox.take() else { return false }
+    let isAsked = unsafe plan.board.isAsked
+    if isAsked {
+      unsafe plan.mailbox.clearSignal()
+      unsafe leaveCounters(isLast: false)
+    }
+    guard let job = unsafe plan.mailbox.take() else { return isAsked }
     unsafe job.finish(perform(job.request, at: job.node))
     return true
+  }
+
+  /// Leaves for other threads what elements count and hold.
+  mutating func leaveCounters(isLast: Bool) {
+    _ = unsafe countHeld()
+    unsafe plan.board.leave((0..<nodeCount).map { plan.elementCounters(of: $0) }, isLast: isLast)
   }
 
   /// Asks the element at a node.

@@ -62,9 +62,12 @@ public final class Mailbox: @unchecked Sendable {
   /// Whether something was left.
   var isFull: Bool { unsafe nfv_load_pointer(word) != nil }
 
+  /// What is left from now on wakes the worker anew.
+  func clearSignal() { nfv_event_clear(descriptor) }
+
   func take() -> OperationJob? {
     guard let job = unsafe nfv_exchange_pointer(word, nil) else { return nil }
-    nfv_event_clear(descriptor)
+    clearSignal()
     return unsafe Unmanaged<OperationJob>.fromOpaque(job).takeRetainedValue()
   }
 }

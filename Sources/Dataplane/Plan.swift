@@ -48,6 +48,8 @@ public final class Plan {
   let pool: PacketPool
   /// Where operations for the elements of this plan are left.
   public let mailbox = Mailbox()
+  /// Where the worker leaves what elements count besides.
+  let board = CounterBoard()
   var roles: [Role] = []
   /// Names for reports, in order of execution.
   public private(set) var names: [String] = []
@@ -220,6 +222,10 @@ public final class Plan {
     guard case .element(let instance) = roles[node] else { return [] }
     return unsafe instance.element.pointee.counters
   }
+
+  /// Counts that elements report besides, by the place of their node, from a worker that is running; short of nodes when
+  /// it has not answered yet. Waits some milliseconds for it.
+  public func runningElementCounters() -> [[ElementCounter]] { board.ask(mailbox, milliseconds: 50) }
 }
 
 // The worker's side of the plan is confined to its thread; counters are read with relaxed loads from anywhere.

@@ -75,7 +75,7 @@ public final class Worker: @unchecked Sendable {
       if unsafe engine.nextWake <= engine.context.now { unsafe engine.fireWakes() }
       if unsafe engine.hasOutgoing { unsafe engine.sendHandedOver() }
       readers?.quiescent(plan.worker)
-      let served = plan.mailbox.isFull ? unsafe engine.serve() : false
+      let served = plan.mailbox.isFull || plan.board.isAsked ? unsafe engine.serve() : false
       if received > 0 || served || polling == .busy {
         if idleRounds >= Self.spinRounds { plan.handover?.goOn(plan.worker) }
         idleRounds = 0
@@ -100,7 +100,9 @@ public final class Worker: @unchecked Sendable {
       unsafe engine.context.now = clock.now
       unsafe engine.fireWakes()
     }
-    return unsafe engine.finish()
+    let problems = unsafe engine.finish()
+    unsafe engine.leaveCounters(isLast: true)
+    return problems
   }
 
   /// Plays queues whose packets carry a time, as fast as it goes: time is theirs, and timers fire in between. Ends when

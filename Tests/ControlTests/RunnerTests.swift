@@ -3,6 +3,7 @@ import Configuration
 import Dataplane
 import Elements
 import Foundation
+import Synchronization
 import TestKit
 import Testing
 
@@ -64,6 +65,24 @@ extension Runs {
       // Threads start late, and poll late on a machine with other work; they never run ahead.
       #expect(Double(report.balance.received) < expected + 2 && Double(report.balance.received) > expected / 2)
       #expect(report.isBalanced && report.showsCycles)
+    }
+
+    /// What elements count themselves is the workers' own: they leave it for who asks while packets flow, and at the end.
+    @Test func elementsCountersAreSeenWhileWorkersRun() throws {
+      var loaded = try pipeline(
+        "rate: 20kpps, flows: 64", graph: "lan -> all -> wan", elements: "all: Counter")
+      loaded.runtime.workers = 2
+      let seen = Mutex<[(counted: UInt64, received: UInt64)]>([])
+      var options = Runner.Options()
+      options.duration = 1_300_000_000
+      options.status = { report in
+        let counted = report.elements[0].elementCounters.first { $0.name == "packets" }?.value ?? 0
+        seen.withLock { $0.append((counted, report.balance.received)) }
+      }
+      let report = try Runner(loaded, options: options, stop: StopFlag()).run().report
+      let reports = seen.withLock { $0 }
+      #expect(!reports.isEmpty && reports.allSatisfy { $0.counted > 1000 && $0.counted <= $0.received })
+      #expect(report.elements[0].elementCounters.first?.value == report.balance.received)
     }
 
     @Test func costIsThatOfTheRun() throws {
